@@ -1,0 +1,1 @@
+"""Adapters to what is provisioned: PostgreSQL, NATS. They translate; what is wanted is decided above them."""

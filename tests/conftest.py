@@ -1,0 +1,5 @@
+"""What every test may ask for: the fixtures of `tests.support`."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.support.postgres"]

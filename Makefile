@@ -78,7 +78,7 @@ generate: .dev ## Write the files that are made from code
 	@$(PYTHON) -m audit_functions.openapi
 
 .PHONY: generated
-generated: generate
+generated: generate ## Check that the generated files are committed as they are made
 	@git diff --exit-code --stat -- docs/openapi.json || { echo 'generated files were out of date: commit them' >&2; exit 1; }
 
 .PHONY: bench

@@ -151,21 +151,26 @@ class ConfigView:
     def _apply(self, key: str, value: bytes | None) -> None:
         match key.split("."):
             case ["tenant", tenant_id, "spec"]:
-                _set(self.tenants, tenant_id, value and msgspec.json.decode(value, type=TenantConfig))
+                _set(self.tenants, tenant_id, _decoded(value, TenantConfig))
             case ["tenant", tenant_id, "secret"]:
-                _set(self.secrets, tenant_id, value and msgspec.json.decode(value, type=TenantSecret).secret)
+                held = _decoded(value, TenantSecret)
+                _set(self.secrets, tenant_id, None if held is None else held.secret)
             case ["key", digest]:
-                _set(self.keys, bytes.fromhex(digest), value and msgspec.json.decode(value, type=KeyGrant))
+                _set(self.keys, bytes.fromhex(digest), _decoded(value, KeyGrant))
             case ["shard", "frozen"]:
-                self.frozen = msgspec.json.decode(value, type=Frozen) if value else None
+                self.frozen = _decoded(value, Frozen)
             case ["shard", "versions"]:
-                self.versions = msgspec.json.decode(value, type=Versions) if value else None
+                self.versions = _decoded(value, Versions)
             case ["shard", "durability"]:
-                self.durability = msgspec.json.decode(value, type=Durability) if value else None
+                self.durability = _decoded(value, Durability)
             case ["shard", "trimmed"]:
-                self.trimmed = msgspec.json.decode(value, type=Trimmed) if value else None
+                self.trimmed = _decoded(value, Trimmed)
             case _:
                 return  # a key of a newer release
+
+
+def _decoded(value: bytes | None, kind: type[V]) -> V | None:
+    return None if value is None else msgspec.json.decode(value, type=kind)
 
 
 def _set(table: dict[K, V], key: K, value: V | None) -> None:

@@ -55,11 +55,11 @@ def commitment(
     *,
     salt: bytes,
     body: bytes,
-    id: str,
+    id: str,  # noqa: A002 - the field's name in the wire format
     envelope: bytes,
     epoch: bytes,
     stream_sequence: int,
-    position: int,  # noqa: A002 - wire name
+    position: int,
 ) -> bytes:
     """Return SHA-256 over the label and the seven fields, each with its u32 length in front."""
     encoded_id = id.encode()

@@ -16,8 +16,8 @@ from audit_core.frame import (
     decode_message,
     encode_control,
     encode_frame,
+    pack_entry,
 )
-from audit_core.frame import pack_entry
 
 EPOCH, INSTANCE, SEED = b"e" * 16, b"i" * 16, b"s" * 32
 ENTRY = FrameEntry("a" * 16, b"{}", [FrameEvent("id-1", True, b'{"event_type":"x"}')])

@@ -24,14 +24,14 @@ def test_everything_acknowledged_and_stored_once_is_kept(tmp_path: Path) -> None
 
 def test_an_acknowledged_event_that_is_not_stored_is_lost(tmp_path: Path) -> None:
     verdict = _verdict(tmp_path, "abc", "ab", "ac")
-    assert (verdict.kept, verdict.lost) == (False, {"b"})
+    assert (verdict.kept, verdict.lost) == (False, frozenset({"b"}))
 
 
 def test_an_event_stored_twice_is_repeated(tmp_path: Path) -> None:
     verdict = _verdict(tmp_path, "ab", "ab", "abb")
-    assert (verdict.kept, verdict.repeated) == (False, {"b"})
+    assert (verdict.kept, verdict.repeated) == (False, frozenset({"b"}))
 
 
 def test_an_event_that_nobody_sent_is_a_phantom(tmp_path: Path) -> None:
     verdict = _verdict(tmp_path, "a", "a", "ax")
-    assert (verdict.kept, verdict.phantom) == (False, {"x"})
+    assert (verdict.kept, verdict.phantom) == (False, frozenset({"x"}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from asyncpg import Connection, DuplicateDatabaseError
+from asyncpg import Connection, DuplicateDatabaseError, UniqueViolationError
 
 from audit_core.errors import IntegrityError
 from audit_core.statements import rendered
@@ -38,7 +38,7 @@ async def create_database(connection: Connection, name: str = DATABASE) -> bool:
     if (owner := await connection.fetchval(sql["database_owner"], name)) is None:
         try:
             await connection.execute(sql["create_database"])
-        except DuplicateDatabaseError:
+        except (DuplicateDatabaseError, UniqueViolationError):
             return False  # another administrator was faster, with the same owner
         return True
     if owner != OWNER_ROLE:
@@ -52,11 +52,12 @@ async def provision_database(connection: Connection) -> list[str]:
     server = await fetch_one(connection, sql["server"])
     if server["encoding"] != "UTF8":
         raise UnsuitableServer("the database's encoding must be UTF8")
-    if server["superuser"]:
-        await connection.execute(sql["close_large_objects"])
-    async with as_owner(connection):
+    async with connection.transaction():
         await connection.execute(load("migration")["lock"])
-        await connection.execute(sql["close_database"])
+        if server["superuser"]:
+            await connection.execute(sql["close_large_objects"])
+        async with as_owner(connection):
+            await connection.execute(sql["close_database"])
     return await migrate(connection, control_scope())
 
 

@@ -11,8 +11,8 @@ UPDATE control.api_key SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS N
 
 -- name: keys_of_shard
 -- The keys that open something in shard $1 at the instant $2: of tenants that are there, neither revoked nor expired.
-SELECT key_id, tenant_id, key_sha256, principal, scopes, created_at, expires_at
-FROM control.api_key JOIN control.tenant USING (tenant_id)
+SELECT key_id, tenant_id, key_sha256, principal, scopes, key.created_at, expires_at
+FROM control.api_key AS key JOIN control.tenant USING (tenant_id)
 WHERE shard_id = $1 AND removed_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 ORDER BY key_id
 

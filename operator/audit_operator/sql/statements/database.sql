@@ -15,6 +15,8 @@ SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $1
 -- The role that owns every object of ours and cannot log in. Another administrator may make it at the same moment.
 -- An administrator without superuser must belong to it before it can act as it.
 DO $create$
+DECLARE
+    can_act text;
 BEGIN
     IF to_regrole('{owner}') IS NULL THEN
         BEGIN
@@ -23,11 +25,8 @@ BEGIN
             NULL;
         END;
     END IF;
-    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND NOT EXISTS (
-        SELECT FROM pg_auth_members
-        WHERE roleid = to_regrole('{owner}') AND member = to_regrole(quote_ident(current_user))
-            AND grantor = member
-    ) THEN
+    can_act := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
+    IF NOT pg_has_role('{owner}', can_act) THEN
         EXECUTE format('GRANT {owner} TO %I', current_user);
     END IF;
 END

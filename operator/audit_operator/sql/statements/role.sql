@@ -17,7 +17,7 @@ END
 $create$
 
 -- name: pass_verifier
--- Hands the verifier $1 to `set_password` of the same transaction, so that it stands in no statement's text.
+-- Hands the verifier $1 to `set_password` of the same transaction, so that it stands in no DDL, which many servers log.
 SELECT set_config('audit.verifier', $1, true)
 
 -- name: set_password
@@ -35,7 +35,7 @@ DO $configure$
 BEGIN
     IF (SELECT rolconfig FROM pg_roles WHERE rolname = '{role}') IS DISTINCT FROM ARRAY[
         'search_path={schema}, pg_temp',
-        'timezone=UTC',
+        'TimeZone=UTC',
         'synchronous_commit=on',
         'idle_in_transaction_session_timeout=8s',
         'statement_timeout=30s',
@@ -47,7 +47,7 @@ BEGIN
     ] THEN
         ALTER ROLE {role} RESET ALL;
         ALTER ROLE {role} SET search_path = {schema}, pg_temp;
-        ALTER ROLE {role} SET timezone = 'UTC';
+        ALTER ROLE {role} SET TimeZone = 'UTC';
         ALTER ROLE {role} SET synchronous_commit = 'on';
         ALTER ROLE {role} SET idle_in_transaction_session_timeout = '8s';
         ALTER ROLE {role} SET statement_timeout = '30s';
@@ -66,7 +66,7 @@ DO $configure$
 BEGIN
     IF (SELECT rolconfig FROM pg_roles WHERE rolname = '{role}') IS DISTINCT FROM ARRAY[
         'search_path={schema}, pg_temp',
-        'timezone=UTC',
+        'TimeZone=UTC',
         'default_transaction_read_only=on',
         'idle_in_transaction_session_timeout=10s',
         'statement_timeout=10s',
@@ -75,7 +75,7 @@ BEGIN
     ] THEN
         ALTER ROLE {role} RESET ALL;
         ALTER ROLE {role} SET search_path = {schema}, pg_temp;
-        ALTER ROLE {role} SET timezone = 'UTC';
+        ALTER ROLE {role} SET TimeZone = 'UTC';
         ALTER ROLE {role} SET default_transaction_read_only = 'on';
         ALTER ROLE {role} SET idle_in_transaction_session_timeout = '10s';
         ALTER ROLE {role} SET statement_timeout = '10s';

@@ -98,6 +98,18 @@ async def test_an_event_without_a_partition_is_refused_not_lost(database: Databa
         await store(shard, an_event_row(received_at=NEXT_YEAR))
 
 
+async def test_a_partition_serves_the_transaction_that_made_it(database: Database) -> None:
+    shard = await database.a_shard()
+    async with connected(shard.dsn("writer")) as writer:
+        await make_landing(writer)
+        async with writer.transaction():
+            await insert(writer, an_event_row())
+            assert await writer.fetchval(ENSURE, NEXT_YEAR) is True
+            await writer.execute("TRUNCATE landing")
+            await insert(writer, an_event_row(received_at=NEXT_YEAR))
+    assert await database.admin.fetchval(f"SELECT count(*) FROM {shard.schema}.event") == 2
+
+
 async def test_two_callers_at_once_make_one_partition(database: Database) -> None:
     shard = await database.a_shard()
     async with connected(shard.dsn("writer")) as first, connected(shard.dsn("writer")) as second:

@@ -6,6 +6,8 @@ import pytest
 from asyncpg import InsufficientPrivilegeError, PostgresError, ReadOnlySQLTransactionError
 
 from audit_core.tenant import role_name
+from audit_operator.clients.database import create_database, provision_database
+from audit_operator.clients.roles import ROLE_FUNCTIONS, RoleFunction
 from tests.support.postgres import Database, ShardInDatabase, connected
 from tests.support.rows import an_event_row, store
 
@@ -27,72 +29,69 @@ async def test_a_dedicated_reader_sees_its_shard_without_naming_a_tenant(theirs:
         assert await reader.fetchval("SELECT id FROM event") == "secret"
 
 
-@pytest.mark.parametrize("function", ["writer", "query"])
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "SELECT * FROM {theirs}.event",
-        "SELECT * FROM {theirs}.event_202511",
-        "SELECT * FROM {theirs}.shard_offset",
-        "SELECT * FROM {theirs}.dedupe",
-        "INSERT INTO {theirs}.log_head VALUES ('x', 1)",
-        "SELECT {theirs}.ensure_partition(now())",
-        "SELECT {theirs}.rotate_dedupe(now())",
-        "SELECT * FROM control.tenant",
-        "SELECT * FROM control.api_key",
-        "SELECT * FROM {mine}.migration",
-        "SET ROLE {their_query}",
-        "SET ROLE audit_owner",
-        "SET SESSION AUTHORIZATION {their_query}",
-        "ALTER ROLE {their_query} PASSWORD NULL",
-        "CREATE TABLE {mine}.notes (n int)",
-        "CREATE TABLE public.notes (n int)",
-        "CREATE SCHEMA notes",
-        "ALTER TABLE {mine}.event DISABLE ROW LEVEL SECURITY",
-        "DROP POLICY query ON {mine}.event",
-        "ALTER TABLE {mine}.event DETACH PARTITION {mine}.event_202511",
-        "DROP TABLE {mine}.event_202511",
-        "DO $$ BEGIN LOCK TABLE {mine}.event IN ACCESS EXCLUSIVE MODE; END $$",
-        "SELECT lo_from_bytea(0, 'x')",
-        "COPY (SELECT 1) TO PROGRAM 'true'",
-        "SELECT pg_read_file('/etc/hostname')",
-        "SELECT rolpassword FROM pg_authid",
-    ],
-)
+BEYOND_THE_GRANTS = [
+    "SELECT * FROM {theirs}.event",
+    "SELECT * FROM {theirs}.event_202511",
+    "SELECT * FROM {theirs}.shard_offset",
+    "SELECT * FROM {theirs}.dedupe",
+    "INSERT INTO {theirs}.log_head VALUES ('x', 1)",
+    "SELECT {theirs}.ensure_partition(now())",
+    "SELECT {theirs}.rotate_dedupe(now())",
+    "SELECT * FROM control.tenant",
+    "SELECT * FROM control.api_key",
+    "SELECT * FROM {mine}.migration",
+    "SET ROLE {their_query}",
+    "SET ROLE audit_owner",
+    "SET SESSION AUTHORIZATION {their_query}",
+    "ALTER ROLE {their_query} PASSWORD NULL",
+    "CREATE TABLE {mine}.notes (n int)",
+    "CREATE TABLE public.notes (n int)",
+    "CREATE SCHEMA notes",
+    "ALTER TABLE {mine}.event DISABLE ROW LEVEL SECURITY",
+    "DROP POLICY query ON {mine}.event",
+    "ALTER TABLE {mine}.event DETACH PARTITION {mine}.event_202511",
+    "DROP TABLE {mine}.event_202511",
+    "DO $$ BEGIN LOCK TABLE {mine}.event IN ACCESS EXCLUSIVE MODE; END $$",
+    "SELECT lo_from_bytea(0, 'x')",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('/etc/hostname')",
+    "SELECT rolpassword FROM pg_authid",
+]
+
+CHANGES = [
+    "INSERT INTO event SELECT * FROM event",
+    "UPDATE event SET body = ''",
+    "UPDATE shard_offset SET stream_sequence = 0",
+    "DELETE FROM event",
+    "TRUNCATE event",
+    "SELECT * FROM shard_offset FOR UPDATE",
+    "SELECT * FROM dead_letter",
+    "SELECT ensure_partition(now())",
+    "SELECT rotate_dedupe(now())",
+    "CREATE TEMPORARY TABLE notes (n int)",
+]
+
+
+@pytest.mark.parametrize("function", ROLE_FUNCTIONS)
 async def test_no_role_of_a_shard_reaches_beyond_its_grants(
-    mine: ShardInDatabase, theirs: ShardInDatabase, function: str, attempt: str
+    mine: ShardInDatabase, theirs: ShardInDatabase, function: RoleFunction, subtests: pytest.Subtests
 ) -> None:
-    statement = attempt.format(
-        mine=mine.schema, theirs=theirs.schema, their_query=role_name(theirs.shard_id, "query")
-    )
-    async with connected(mine.dsn("writer" if function == "writer" else "query")) as connection:
+    names = {"mine": mine.schema, "theirs": theirs.schema, "their_query": role_name(theirs.shard_id, "query")}
+    async with connected(mine.dsn(function)) as connection:
         await connection.execute("SET default_transaction_read_only = off")
-        with pytest.raises(InsufficientPrivilegeError):
-            await connection.execute(statement)
+        for attempt in BEYOND_THE_GRANTS:
+            with subtests.test(attempt), pytest.raises(InsufficientPrivilegeError):
+                await connection.execute(attempt.format(**names))
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "INSERT INTO event SELECT * FROM event",
-        "UPDATE event SET body = ''",
-        "UPDATE shard_offset SET stream_sequence = 0",
-        "DELETE FROM event",
-        "TRUNCATE event",
-        "SELECT * FROM shard_offset FOR UPDATE",
-        "SELECT * FROM dead_letter",
-        "SELECT ensure_partition(now())",
-        "SELECT rotate_dedupe(now())",
-        "CREATE TEMPORARY TABLE notes (n int)",
-    ],
-)
 async def test_query_changes_nothing_even_out_of_its_read_only_default(
-    mine: ShardInDatabase, attempt: str
+    mine: ShardInDatabase, subtests: pytest.Subtests
 ) -> None:
     async with connected(mine.dsn("query")) as reader:
         await reader.execute("SET default_transaction_read_only = off")
-        with pytest.raises(InsufficientPrivilegeError):
-            await reader.execute(attempt)
+        for attempt in CHANGES:
+            with subtests.test(attempt), pytest.raises(InsufficientPrivilegeError):
+                await reader.execute(attempt)
 
 
 async def test_query_starts_out_read_only(mine: ShardInDatabase) -> None:
@@ -101,16 +100,18 @@ async def test_query_starts_out_read_only(mine: ShardInDatabase) -> None:
             await reader.execute("TRUNCATE event")
 
 
-async def test_another_database_of_the_server_is_closed_to_them(
+async def test_another_installation_on_the_same_server_is_closed_to_them(
     database: Database, mine: ShardInDatabase
 ) -> None:
     other = f"{database.name}_other"
-    await database.admin.execute(f"CREATE DATABASE {other}")
+    await create_database(database.admin, other)
     try:
-        await database.admin.execute(f"REVOKE ALL ON DATABASE {other} FROM PUBLIC")
-        dsn = mine.dsn("query").replace(f"/{database.name}", f"/{other}")
-        with pytest.raises(InsufficientPrivilegeError):
-            await _use(dsn)
+        async with connected(database.server.dsn(database=other)) as admin:
+            await provision_database(admin)
+        for function in ROLE_FUNCTIONS:
+            dsn = mine.dsn(function).replace(f"/{database.name}", f"/{other}")
+            with pytest.raises(InsufficientPrivilegeError, match="permission denied for database"):
+                await _use(dsn)
     finally:
         await database.admin.execute(f"DROP DATABASE {other}")
 

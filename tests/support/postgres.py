@@ -17,7 +17,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -31,8 +30,8 @@ from asyncpg import Connection
 
 from audit_core.partitions import PartitionBy
 from audit_core.tenant import ID_RANDOM_BYTES, Isolation, new_id, role_name, schema_name
+from audit_operator.clients import postgres
 from audit_operator.clients.database import create_database, provision_database
-from audit_operator.clients.postgres import set_time_codec
 from audit_operator.clients.roles import ROLE_FUNCTIONS, RoleFunction
 from audit_operator.clients.shards import Shard, open_shard, provision_shard
 
@@ -164,15 +163,8 @@ class PostgresServer:
             return False
 
 
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Connection]:
-    """Open a connection whose times are µs since 1970."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await set_time_codec(connection)
-        yield connection
-    finally:
-        await connection.close()
+connected: Final = postgres.connected
+"""Opens a connection whose times are µs since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,13 @@ async def keys_of_shard(connection: Connection, shard_id: str, *, now: int) -> l
     return [msgspec.convert(dict(row), ApiKey) for row in rows]
 
 
+async def keys_of_tenant(connection: Connection, tenant_id: str, *, now: int) -> list[ApiKey]:
+    """Return the keys of one tenant that are valid at `now` (µs)."""
+    async with as_owner(connection):
+        rows = await connection.fetch(load("api_key")["keys_of_tenant"], tenant_id, now)
+    return [msgspec.convert(dict(row), ApiKey) for row in rows]
+
+
 async def key_by_sha256(connection: Connection, key_sha256: bytes) -> ApiKey | None:
     """Return the key with this hash, revoked or not."""
     async with as_owner(connection):

@@ -16,6 +16,13 @@ from audit_core.timestamps import from_postgres, to_postgres
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 MINIMUM_VERSIONS: Final = {15: 150014, 16: 160010, 17: 170006}
 """Of each major release, the first without known leaks past row-level security; newer majors have none."""
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 def is_supported(version: int) -> bool:
@@ -29,7 +36,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
     """Open a connection whose `timestamptz` values are µs since 1970, and close it. Raises StoreUnavailable."""
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+    except _AWAY as error:
         raise StoreUnavailable(type(error).__name__) from error
     try:
         await set_time_codec(connection)

@@ -16,6 +16,13 @@ FROM control.api_key AS key JOIN control.tenant USING (tenant_id)
 WHERE shard_id = $1 AND removed_at IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 ORDER BY key_id
 
+-- name: keys_of_tenant
+-- The keys of tenant $1 that are neither revoked nor expired at the instant $2.
+SELECT key_id, tenant_id, key_sha256, principal, scopes, created_at, expires_at
+FROM control.api_key
+WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+ORDER BY key_id
+
 -- name: key_by_sha256
 -- The key whose SHA-256 is $1, revoked or not.
 SELECT key_id, tenant_id, key_sha256, principal, scopes, created_at, expires_at

@@ -14,7 +14,8 @@ import msgspec
 from audit_core.aliases import SentEvent, settle
 from audit_core.canonical import CANONICAL_ORDER, canonical_float
 from audit_core.errors import EventTooLarge, InvalidEvent
-from audit_core.flaws import flaw_in_text, flaw_in_value, flawed, too_deep
+from audit_core.flaws import flaw_in_value, flawed, too_deep
+from audit_core.malformed import flaw_in_text
 from audit_core.pointers import pointer
 from audit_core.refusal import READ_ERRORS, refused_or_reread
 from audit_core.schema import MAX_METADATA_KEY_BYTES

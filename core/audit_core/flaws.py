@@ -1,14 +1,11 @@
-"""Values that no event may hold, and where in a body they stand.
+"""Values that no event may hold though they are JSON, and where in a body they stand.
 
-`flawed` answers yes or no and is made to be cheap; `flaw_in_value` walks a decoded body, `flaw_in_text` reads text
-that does not decode, token by token, and both name the place for the answer to the caller. None of them recurses.
+`flawed` answers yes or no and is made to be cheap; `flaw_in_value` names the place for the answer to the caller.
+Neither recurses, so that no depth of nesting can break them.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -20,11 +17,6 @@ _Path: TypeAlias = "tuple[_Path, str | int] | None"
 
 # Aliases whose value ends up deeper in the canonical form than where it was sent.
 _SINKS: Final = {"target": 1, "old": 2, "new": 2}
-
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{},:]|[^\s"\[\]{},:]+', re.DOTALL)
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_INT64_DIGITS: Final = 20
 
 
 class Flaw(NamedTuple):
@@ -69,9 +61,9 @@ def flaw_in_value(body: dict[str, Any], max_depth: int) -> Flaw | None:
         if isinstance(value, (dict, list)):
             reason = too_deep(max_depth) if depth > max_depth else None
         elif isinstance(value, str):
-            reason = _reason_against_text(value)
+            reason = reason_against_text(value)
         else:
-            reason = _reason_against_integer(value) if isinstance(value, int) else None
+            reason = reason_against_integer(value) if isinstance(value, int) else None
         if reason is not None:
             return Flaw(_pointer(path), reason)
     return None
@@ -106,90 +98,12 @@ def too_deep(max_depth: int) -> str:
     return f"nested deeper than {max_depth} levels"
 
 
-def _reason_against_text(text: str) -> str | None:
-    if "\0" in text:
-        return "text with a NUL character"
-    return "text with half of a surrogate pair" if _SURROGATE.search(text) else None
+def reason_against_text(text: str) -> str | None:
+    """Return why no event may hold a text, if so."""
+    return "text with a NUL character" if "\0" in text else None
 
 
-def _reason_against_integer(value: int) -> str | None:
+def reason_against_integer(value: int) -> str | None:
+    """Return why no event may hold an integer, if so."""
     fits = MIN_INTEGER <= value <= MAX_INTEGER
     return None if fits else "an integer beyond the range of 64 bits"
-
-
-def flaw_in_text(text: str, max_depth: int, max_chars: int) -> Flaw | None:
-    """Return the first flaw of a text that is meant to be JSON, if it is one that has a place.
-
-    Undecodable bytes are expected as lone surrogates (`errors="surrogateescape"`). None means that the text is
-    malformed in another way, or that its first `max_chars` characters are in order.
-    """
-    place = _Place()
-    for token in _TOKEN.finditer(text):
-        word = token[0]
-        if token.start() >= max_chars:
-            return None
-        if word in ("{", "["):
-            if len(place.path) == max_depth:
-                return Flaw(pointer(place.path), too_deep(max_depth))
-            place.enter(word)
-        elif word in ("}", "]", ","):
-            if not place.path:
-                return None
-            place.go_on(word)
-        elif word != ":":
-            place.take(word)
-            reason = _reason_against_word(word)
-            if reason is not None:
-                return Flaw(pointer(place.path), reason)
-    return None
-
-
-class _Place:
-    """Where a reader of tokens stands: per open container the current key or index."""
-
-    __slots__ = ("key_next", "path")
-
-    def __init__(self) -> None:
-        self.path: list[str | int] = []
-        self.key_next = False
-
-    def enter(self, bracket: str) -> None:
-        self.key_next = bracket == "{"
-        self.path.append("" if self.key_next else 0)
-
-    def go_on(self, word: str) -> None:
-        current = self.path.pop()
-        if word == ",":
-            self.key_next = isinstance(current, str)
-            self.path.append(current if isinstance(current, str) else current + 1)
-
-    def take(self, word: str) -> None:
-        if self.key_next:
-            self.path[-1], self.key_next = _key(word), False
-
-
-def _key(word: str) -> str:
-    try:
-        return str(json.loads(word, strict=False))
-    except ValueError:
-        return word.strip('"')
-
-
-def _reason_against_word(word: str) -> str | None:
-    if word[0] != '"':
-        return None if word in ("true", "false", "null") else _reason_against_number(word)
-    if _SURROGATE.search(word):
-        return "bytes that are not UTF-8"
-    try:
-        return _reason_against_text(json.loads(word))
-    except ValueError:
-        return "text that is not a JSON string"
-
-
-def _reason_against_number(word: str) -> str | None:
-    match = _NUMBER.fullmatch(word)
-    if match is None:
-        return "not a JSON value"
-    if match[1] or match[2]:
-        return "a number beyond the range of a 64-bit float" if math.isinf(float(word)) else None
-    return _reason_against_integer(int(word[: _INT64_DIGITS + 1]))

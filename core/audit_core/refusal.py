@@ -16,7 +16,8 @@ import msgspec
 from audit_core.aliases import CRUD, STATUSES, SentEvent
 from audit_core.canonical import canonical_float
 from audit_core.errors import InvalidEvent
-from audit_core.flaws import flaw_in_text, too_deep
+from audit_core.flaws import too_deep
+from audit_core.malformed import flaw_in_text
 from audit_core.pointers import pointer
 from audit_core.schema import (
     ACTOR_TYPES,

@@ -1,0 +1,226 @@
+"""Decentralised NATS authentication: one operator, one account for the log, one for the servers themselves.
+
+Every function of every shard has a user of its own, whose JWT allows exactly the subjects that it needs and nothing
+else. JWTs are in the ed25519-nkey form, version 2; the servers hold the accounts' JWTs and no secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import nkeys
+
+from audit_core.projection import FROZEN_KEY, TRIMMED_KEY, VERSIONS_KEY
+from audit_core.tenant import (
+    Function,
+    config_bucket,
+    control_subject,
+    inbox_prefix,
+    ingest_subject,
+    stream_name,
+    watermark_bucket,
+)
+
+PROVISIONER_INBOX: Final = "_INBOX.provisioner"
+_SEED_BYTES: Final = 32
+_UNLIMITED: Final = -1
+_ACCOUNT_LIMITS: Final = dict.fromkeys(
+    ("subs", "data", "payload", "imports", "exports", "conn", "leaf"), _UNLIMITED
+) | {"wildcards": True}
+_JETSTREAM_LIMITS: Final = dict.fromkeys(
+    (
+        "mem_storage",
+        "disk_storage",
+        "streams",
+        "consumer",
+        "max_ack_pending",
+        "mem_max_stream_bytes",
+        "disk_max_stream_bytes",
+    ),
+    _UNLIMITED,
+)
+
+Random: TypeAlias = Callable[[int], bytes]
+"""Returns as many unpredictable bytes as asked for."""
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """The subjects that a user may publish and subscribe to. What is not named is refused."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+class Authority(msgspec.Struct, frozen=True, kw_only=True):
+    """The seeds of the operator and of its two accounts. Secret: whoever holds them can mint any user."""
+
+    operator: str
+    account: str
+    system: str
+
+    def __repr__(self) -> str:
+        return "Authority(…)"
+
+    def server_config(self) -> str:
+        """Return the lines of a server's configuration that make it trust this operator. They hold no secret."""
+        system, account = _public(self.system), _public(self.account)
+        return "\n".join(
+            (
+                f"operator: {self._operator_jwt()}",
+                f"system_account: {system}",
+                "resolver: MEMORY",
+                "resolver_preload: {",
+                f"  {system}: {self._account_jwt(self.system, 'SYS', {})}",
+                f"  {account}: {self._account_jwt(self.account, 'AUDIT', _JETSTREAM_LIMITS)}",
+                "}",
+                "",
+            )
+        )
+
+    def user_creds(self, name: str, permissions: Permissions, random: Random) -> str:
+        """Return a credentials file for a new user of the log's account."""
+        return _creds(self.account, name, permissions, random)
+
+    def system_creds(self, random: Random) -> str:
+        """Return a credentials file for a user who may ask the servers about themselves, and nothing else."""
+        asks = Permissions(
+            publish=("$SYS.REQ.SERVER.PING.VARZ",),
+            subscribe=(f"{PROVISIONER_INBOX}.>",),
+        )
+        return _creds(self.system, "attestation", asks, random)
+
+    def _operator_jwt(self) -> str:
+        claims = {"type": "operator", "version": 2, "system_account": _public(self.system)}
+        return _signed("audit-log", _public(self.operator), claims, self.operator)
+
+    def _account_jwt(self, seed: str, name: str, jetstream: dict[str, int]) -> str:
+        claims = {
+            "type": "account",
+            "version": 2,
+            "limits": {**_ACCOUNT_LIMITS, **jetstream},
+            "default_permissions": {"pub": {}, "sub": {}},
+        }
+        return _signed(name, _public(seed), claims, self.operator)
+
+
+def new_authority(random: Random) -> Authority:
+    """Make an operator and its accounts. Users minted by one authority are strangers to every other."""
+    return Authority(
+        operator=_new_seed(nkeys.PREFIX_BYTE_OPERATOR, random),
+        account=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT, random),
+        system=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT, random),
+    )
+
+
+def ingest_permissions(shard_id: str) -> Permissions:
+    """Publish frames and watermarks, read the shard's configuration, hear what became of its frames."""
+    return Permissions(
+        publish=(
+            ingest_subject(shard_id),
+            f"$JS.API.STREAM.INFO.{stream_name(shard_id)}",
+            *_bucket_reading(config_bucket(shard_id)),
+            f"$KV.{watermark_bucket(shard_id)}.>",
+        ),
+        subscribe=(_inbox(shard_id, "ingest"), f"audit.out.{shard_id}.*"),
+    )
+
+
+def query_permissions(shard_id: str) -> Permissions:
+    """Read the shard's configuration."""
+    return Permissions(
+        publish=_bucket_reading(config_bucket(shard_id)), subscribe=(_inbox(shard_id, "query"),)
+    )
+
+
+def writer_permissions(shard_id: str) -> Permissions:
+    """Consume and trim the shard's stream, read its buckets, say what the writer alone knows, tell outcomes."""
+    stream = stream_name(shard_id)
+    configuration = config_bucket(shard_id)
+    return Permissions(
+        publish=(
+            f"$JS.API.STREAM.INFO.{stream}",
+            f"$JS.API.STREAM.MSG.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}",
+            f"$JS.API.DIRECT.GET.{stream}.>",
+            f"$JS.API.STREAM.PURGE.{stream}",
+            f"$JS.API.CONSUMER.CREATE.{stream}.>",
+            f"$JS.API.CONSUMER.INFO.{stream}.>",
+            f"$JS.API.CONSUMER.DELETE.{stream}.>",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>",
+            *_bucket_reading(configuration),
+            *_bucket_reading(watermark_bucket(shard_id)),
+            *(f"$KV.{configuration}.{key}" for key in (FROZEN_KEY, VERSIONS_KEY, TRIMMED_KEY)),
+            f"audit.out.{shard_id}.*",
+        ),
+        subscribe=(_inbox(shard_id, "writer"),),
+    )
+
+
+def provisioner_permissions() -> Permissions:
+    """Make streams and buckets, write configuration, publish control frames. Never events."""
+    return Permissions(
+        publish=("$JS.API.>", "$KV.>", control_subject(">")), subscribe=(f"{PROVISIONER_INBOX}.>",)
+    )
+
+
+def _inbox(shard_id: str, function: Function) -> str:
+    return f"{inbox_prefix(shard_id, function)}.>"
+
+
+def _bucket_reading(bucket: str) -> tuple[str, ...]:
+    return (
+        f"$JS.API.STREAM.INFO.KV_{bucket}",
+        f"$JS.API.DIRECT.GET.KV_{bucket}",
+        f"$JS.API.DIRECT.GET.KV_{bucket}.>",
+    )
+
+
+def _creds(account_seed: str, name: str, permissions: Permissions, random: Random) -> str:
+    seed = _new_seed(nkeys.PREFIX_BYTE_USER, random)
+    claims = {
+        "type": "user",
+        "version": 2,
+        "pub": {"allow": list(permissions.publish)},
+        "sub": {"allow": list(permissions.subscribe)},
+        **dict.fromkeys(("subs", "data", "payload"), _UNLIMITED),
+    }
+    jwt = _signed(name, _public(seed), claims, account_seed)
+    return (
+        f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    )
+
+
+def _new_seed(prefix: int, random: Random) -> str:
+    return str(nkeys.encode_seed(random(_SEED_BYTES), prefix).decode())
+
+
+def _public(seed: str) -> str:
+    return str(nkeys.from_seed(seed.encode()).public_key.decode())
+
+
+def _signed(name: str, subject: str, claims: dict[str, Any], signer_seed: str) -> str:
+    # `iat` is fixed: servers compare it with revocations only, and the same keys then give the same JWT.
+    payload: dict[str, Any] = {
+        "iat": 1,
+        "iss": _public(signer_seed),
+        "name": name,
+        "sub": subject,
+        "nats": claims,
+    }
+    digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).digest()
+    payload["jti"] = base64.b32encode(digest).decode().rstrip("=")
+    head = _encoded({"typ": "JWT", "alg": "ed25519-nkey"})
+    signing_input = f"{head}.{_encoded(payload)}"
+    signature = nkeys.from_seed(signer_seed.encode()).sign(signing_input.encode())
+    return f"{signing_input}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def _encoded(part: dict[str, Any]) -> str:
+    data = json.dumps(part, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

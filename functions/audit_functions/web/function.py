@@ -1,0 +1,20 @@
+"""What an HTTP function hands to the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from starlette.types import ASGIApp
+
+from audit_functions.web.shards import ShardFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpFunction:
+    """One function of a process: its shards, and by `operation_id` the ASGI apps for its rows of the route table."""
+
+    name: Literal["ingest", "query"]
+    folder: ShardFolder[Any]
+    handlers: Mapping[str, ASGIApp]

@@ -11,6 +11,7 @@ AuditError
 │   ├── NotFound                 what
 │   ├── Conflict                 id, sequence
 │   ├── RateLimited              retry_after_seconds, limit, burst
+│   ├── TooManyQueries           retry_after_seconds, limit
 │   ├── InvalidQuery             parameter, reason
 │   └── QueryTooBroad            reason, advice
 ├── Unavailable                  ours to fix; the caller may send the same again
@@ -133,6 +134,16 @@ class RateLimited(Refused):
         self.retry_after_seconds = retry_after_seconds
         self.limit = limit
         self.burst = burst
+
+
+class TooManyQueries(Refused):
+    """The tenant has `limit` queries under way."""
+
+    __slots__ = ("limit", "retry_after_seconds")
+
+    def __init__(self, limit: int, retry_after_seconds: float = 1.0) -> None:
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
 
 
 class InvalidQuery(Refused):

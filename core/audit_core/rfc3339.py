@@ -1,4 +1,4 @@
-"""Times as callers write them (RFC 3339 with a zone) as µs since 1970."""
+"""Times as callers write and read them (RFC 3339 with a zone), and as µs since 1970."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def microseconds(text: str) -> int | None:
 def is_time(text: str) -> bool:
     """Tell whether `microseconds` gives a number."""
     return _moment(text) is not None or _slowly(text) is not None
+
+
+def time_text(at: int) -> str:
+    """Return the RFC 3339 form of a time in µs since 1970: in UTC, with all six digits, so that texts sort as times do."""
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _moment(text: str) -> datetime | None:

@@ -25,6 +25,7 @@ from audit_core.errors import (
     ShardFrozen,
     StoreUnavailable,
     StreamUnavailable,
+    TooManyQueries,
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
@@ -124,6 +125,12 @@ _TABLE: Final[Mapping[type[AuditError], _Row]] = {
         429,
         lambda e: f"the tenant's limit is {e.limit} events per second, in bursts of {e.burst}",
     ),
+    TooManyQueries: _Row(
+        "rate-limited",
+        "Too many queries at once",
+        429,
+        lambda e: f"the tenant's limit is {e.limit} queries under way",
+    ),
     InvalidQuery: _Row(
         "invalid-query", "The query is not valid", 400, lambda e: f"{e.parameter}: {e.reason}"
     ),
@@ -214,7 +221,7 @@ def _field_errors(error: Exception, detail: str) -> list[FieldError]:
 
 def _retry_after(error: Exception) -> int | None:
     """Return whole seconds to wait, spread so that those who were refused together do not come back together."""
-    if not isinstance(error, Unavailable | RateLimited):
+    if not isinstance(error, Unavailable | RateLimited | TooManyQueries):
         return None
     seconds = error.retry_after_seconds
     return max(1, math.ceil(seconds * (1 + _RETRY_SPREAD * random.random())))  # noqa: S311 - spreads load, hides nothing

@@ -1,0 +1,128 @@
+"""Events in PostgreSQL, read as one tenant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+import asyncpg
+from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
+
+from audit_core.errors import QueryTooBroad, StoreUnavailable
+from audit_core.query import FILTERED_COLUMNS, Filters, Order, Search, Span, span
+from audit_core.query_windows import windows
+from audit_functions.adapters.postgres import ConnectionPool, away_as_unavailable, pooled, sql
+from audit_functions.query.service import StoredEvent
+
+QUERY_SECONDS: Final = 10.0
+"""What one query may take. The role's statement_timeout is the same, for each of its statements."""
+COMMAND_TIMEOUT_SECONDS: Final = 12.0
+"""Longer than both, so that a slow statement is told apart from a dead server."""
+_PARTITIONS_SECONDS: Final = 60.0
+
+_SETTINGS: Final = {
+    # A plan made without the values knows neither the partitions nor how many events match.
+    "plan_cache_mode": "force_custom_plan",
+    # Every page follows the primary key and stops when it is full. What looks cheaper to the planner is so only if its
+    # estimate is right, and costs the whole log when it is wrong.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    # A reader's pages must not take the cores that the writer needs.
+    "max_parallel_workers_per_gather": "0",
+}
+_ADVICE: Final = "narrow `from` and `to`"
+_SQL: Final = sql("query")
+_PAGE: Final = {Order.ASCENDING: _SQL["page_ascending"], Order.DESCENDING: _SQL["page_descending"]}
+_EVERYTHING: Final = span(Search(filters=Filters()), None)
+
+_Reading: TypeAlias = "PoolConnectionProxy[Record]"
+
+
+class EventStore:
+    """The events of one shard. Every statement runs in a transaction that has named its tenant."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._partition_bounds: Sequence[int] = ()
+        self._partitions_until = 0.0
+
+    async def page(self, tenant_id: str, search: Search, where: Span) -> list[StoredEvent]:
+        """Return at most `search.limit` events. Raises StoreUnavailable and QueryTooBroad."""
+        any_of = [getattr(search.filters, column) or None for column in FILTERED_COLUMNS]
+        found: list[StoredEvent] = []
+        async with self._reading(tenant_id) as reading:
+            for window in await self._windows(reading, where, search.order):
+                rows = await reading.fetch(
+                    _PAGE[search.order],
+                    tenant_id,
+                    window.lower,
+                    window.upper,
+                    window.sequence,
+                    search.limit - len(found),
+                    *any_of,
+                )
+                found += [StoredEvent(*row) for row in rows]
+                if len(found) == search.limit:
+                    break
+        return found
+
+    async def newest(self, tenant_id: str, event_id: str) -> StoredEvent | None:
+        """Return the newest event of that id. Raises StoreUnavailable and QueryTooBroad."""
+        async with self._reading(tenant_id) as reading:
+            for window in await self._windows(reading, _EVERYTHING, Order.DESCENDING):
+                for row in await reading.fetch(
+                    _SQL["newest_event"], tenant_id, event_id, window.lower, window.upper
+                ):
+                    return StoredEvent(*row)
+        return None
+
+    async def answers(self) -> bool:
+        """Tell whether the database answers now."""
+        try:
+            with away_as_unavailable():
+                await self._pool.fetchval(_SQL["answer"])
+        except StoreUnavailable:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _reading(self, tenant_id: str) -> AsyncIterator[_Reading]:
+        with away_as_unavailable():
+            try:
+                async with self._pool.acquire() as reading, reading.transaction(readonly=True):
+                    await reading.execute(_SQL["name_tenant"], tenant_id)
+                    yield reading
+            except asyncpg.QueryCanceledError as error:
+                raise _too_broad() from error
+            except asyncpg.LockNotAvailableError as error:
+                raise StoreUnavailable(type(error).__name__) from error
+
+    async def _windows(self, reading: _Reading, where: Span, order: Order) -> Iterator[Span]:
+        """Return the windows of a span; the iterator raises QueryTooBroad when the query has had its time."""
+        if time.monotonic() >= self._partitions_until:
+            rows = await reading.fetch(_SQL["partition_bounds"])
+            self._partition_bounds = [row[0] for row in rows]
+            self._partitions_until = time.monotonic() + _PARTITIONS_SECONDS
+        return _in_time(windows(where, order, self._partition_bounds))
+
+
+def _in_time(spans: Iterator[Span]) -> Iterator[Span]:
+    until = time.monotonic() + QUERY_SECONDS
+    for each in spans:
+        if time.monotonic() >= until:
+            raise _too_broad()
+        yield each
+
+
+def _too_broad() -> QueryTooBroad:
+    return QueryTooBroad("no page was found within the time that a query may take", _ADVICE)
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[EventStore]:
+    """Open the store behind a shard's query role; connections are made when they are needed."""
+    async with pooled(dsn, _SETTINGS, command_timeout=COMMAND_TIMEOUT_SECONDS) as pool:
+        yield EventStore(pool)

@@ -52,6 +52,10 @@ db-seed: load ## Fill the running stack with real events (the same as load)
 test: .dev ## Run the tests, with real servers, and demand 80 % coverage
 	@exec $(PYTHON) -m pytest --cov --cov-report=term
 
+.PHONY: faults
+faults: .dev ## Kill every process ten times under load, take PostgreSQL away for a minute (minutes)
+	@AUDIT_FAULT_ROUNDS=10 AUDIT_OUTAGE_SECONDS=60 exec $(PYTHON) -m pytest tests/faults -rA
+
 .PHONY: check
 check: .dev lint type-check imports generated ## Everything but the tests: lint, format, types, imports, generated files
 

@@ -140,8 +140,7 @@ def settle(sent: SentEvent) -> None:  # noqa: C901 - one line per group, asked o
         or sent.request_id is not None
         or sent.trace_id is not None
     ):
-        sent.context = sent.context or Context()
-        _move(sent, _CONTEXT_NAMES, sent.context, "/context")
+        _settle_context(sent)
     if sent.service_name is not None or sent.component is not None or sent.version is not None:
         _settle_source(sent)
     if sent.occurred_at is not None:
@@ -212,7 +211,13 @@ def _type_of_action(action: str | None) -> str:
     return action
 
 
+# Most callers of the flat names use nothing else, so there the part is made in one go.
+
+
 def _settle_actor(sent: SentEvent) -> None:
+    if sent.actor is None and sent.user is None:
+        sent.actor, sent.user_id = Actor(id=sent.user_id, type="user"), None
+        return
     named = sent.actor is not None and sent.actor.id is not None
     if sent.user is not None:
         sent.actor = _filled(sent.actor, sent.user, "/user", "/actor")
@@ -224,12 +229,32 @@ def _settle_actor(sent: SentEvent) -> None:
 
 
 def _settle_target(sent: SentEvent) -> None:
+    if not sent.targets and sent.target is None:
+        sent.targets = [Target(id=sent.resource_id, type=sent.resource_type)]
+        sent.resource_id = sent.resource_type = None
+        return
     first, *others = sent.targets or [Target()]
     if sent.target is not None:
         first = _filled(first, sent.target, "/target", "/targets/0")
         sent.target = None
     _move(sent, _TARGET_NAMES, first, "/targets/0")
     sent.targets = [first, *others]
+
+
+def _settle_context(sent: SentEvent) -> None:
+    if sent.context is not None:
+        _move(sent, _CONTEXT_NAMES, sent.context, "/context")
+        return
+    sent.context = Context(
+        correlation_id=sent.correlation_id,
+        ip=sent.ip_address,
+        request_id=sent.request_id,
+        session_id=sent.session_id,
+        trace_id=sent.trace_id,
+        user_agent=sent.user_agent,
+    )
+    sent.correlation_id = sent.ip_address = sent.request_id = None
+    sent.session_id = sent.trace_id = sent.user_agent = None
 
 
 def _settle_source(sent: SentEvent) -> None:

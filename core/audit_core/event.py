@@ -14,7 +14,7 @@ import msgspec
 from audit_core.aliases import SentEvent, settle
 from audit_core.canonical import CANONICAL_ORDER, canonical_float
 from audit_core.errors import EventTooLarge, InvalidEvent
-from audit_core.flaws import flaw_in_value, flawed, too_deep
+from audit_core.flaws import flaw_in_value, holds_unfit, nests_deeper, too_deep
 from audit_core.malformed import flaw_in_text
 from audit_core.pointers import pointer
 from audit_core.refusal import READ_ERRORS, refused_or_reread
@@ -81,12 +81,10 @@ def _canonical(sent: SentEvent, raw: bytes | memoryview | msgspec.Raw, limits: E
     if sent.metadata is not None:
         _check_metadata(sent.metadata, body, limits)
     outline = body.translate(_OUTLINE)
-    if (
-        outline.count(b"{") > limits.max_depth
-        or _LONG_INTEGER in outline
-        or (b"\\" in outline and b"\\u0000" in body)
-    ):
-        _check_values(raw, limits)
+    deep = outline.count(b"{") > limits.max_depth
+    unfit = _LONG_INTEGER in outline or (b"\\" in outline and b"\\u0000" in body)
+    if deep or unfit:
+        _look_closely(raw, limits, deep=deep, unfit=unfit)
     return CanonicalEvent(event_id, body, tenant_hint)
 
 
@@ -103,13 +101,14 @@ def _check_metadata(metadata: dict[str, Any], body: bytes, limits: EventLimits) 
                 )
 
 
-def _check_values(raw: bytes | memoryview | msgspec.Raw, limits: EventLimits) -> None:
+def _look_closely(
+    raw: bytes | memoryview | msgspec.Raw, limits: EventLimits, *, deep: bool, unfit: bool
+) -> None:
     """Decide what a glance at the bytes left open: siblings, nanoseconds and escaped backslashes are harmless."""
     sent = msgspec.json.decode(raw)
-    if flawed(sent, limits.max_depth):
+    if (deep and nests_deeper(sent, limits.max_depth)) or (unfit and holds_unfit(sent)):
         flaw = flaw_in_value(sent, limits.max_depth)
-        if flaw is not None:
-            raise InvalidEvent(flaw.path, flaw.reason)
+        raise InvalidEvent(flaw.path, flaw.reason)
 
 
 def _nested_too_deep(raw: bytes | memoryview | msgspec.Raw, limits: EventLimits) -> InvalidEvent:

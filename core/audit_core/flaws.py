@@ -1,7 +1,7 @@
 """Values that no event may hold though they are JSON, and where in a body they stand.
 
-`flawed` answers yes or no and is made to be cheap; `flaw_in_value` names the place for the answer to the caller.
-Neither recurses, so that no depth of nesting can break them.
+Two cheap questions answer yes or no; `flaw_in_value` names the place for the answer to the caller. None of them
+recurses, so that no depth of nesting can break them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ _Path: TypeAlias = "tuple[_Path, str | int] | None"
 
 # Aliases whose value ends up deeper in the canonical form than where it was sent.
 _SINKS: Final = {"target": 1, "old": 2, "new": 2}
+_CONTAINERS: Final = frozenset((dict, list))
 
 
 class Flaw(NamedTuple):
@@ -26,37 +27,41 @@ class Flaw(NamedTuple):
     reason: str
 
 
-def flawed(body: dict[str, Any], max_depth: int) -> bool:
-    """Tell whether a decoded body nests too deep or holds an integer too large or text with a NUL.
-
-    Depth counts objects and arrays, as they nest in the canonical form; `{}` has depth 1.
-    """
+def nests_deeper(body: dict[str, Any], max_depth: int) -> bool:
+    """Tell whether objects and arrays nest deeper in the canonical form of a decoded body; `{}` has depth 1."""
     level: list[Any] = [_sunk(value, _SINKS.get(name, 0)) for name, value in body.items()]
-    depth = 1
-    while level:
-        containers = [value for value in level if type(value) is dict or type(value) is list]
-        depth += 1
-        if containers and depth > max_depth:
-            return True
-        if any(_unfit(value) for value in level if type(value) is str or type(value) is int):
-            return True
-        level = [inner for container in containers for inner in container]  # of an object: its keys
-        level += [
-            inner for container in containers if type(container) is dict for inner in container.values()
+    for _ in range(max_depth - 1):
+        level = [
+            inner
+            for outer in level
+            if type(outer) in _CONTAINERS
+            for inner in (outer.values() if type(outer) is dict else outer)
         ]
-    return False
+    return any(type(value) in _CONTAINERS for value in level)
 
 
 def _sunk(value: Any, levels: int) -> Any:
     return value if levels == 0 else [_sunk(value, levels - 1)]
 
 
-def _unfit(value: str | int) -> bool:
-    return "\0" in value if isinstance(value, str) else not MIN_INTEGER <= value <= MAX_INTEGER
+def holds_unfit(body: dict[str, Any]) -> bool:
+    """Tell whether a decoded body holds an integer beyond 64 bits, or a NUL in a text or a key."""
+    pending: list[Any] = [body]
+    while pending:
+        value = pending.pop()
+        kind = type(value)
+        if kind is dict:
+            pending += value
+            pending += value.values()
+        elif kind is list:
+            pending += value
+        elif (kind is str and "\0" in value) or (kind is int and not MIN_INTEGER <= value <= MAX_INTEGER):
+            return True
+    return False
 
 
-def flaw_in_value(body: dict[str, Any], max_depth: int) -> Flaw | None:
-    """Return the first flaw of a body that is `flawed`, in the order of its text."""
+def flaw_in_value(body: dict[str, Any], max_depth: int) -> Flaw:
+    """Return the first of these flaws, in the order of the body's text. Raises ValueError where there is none."""
     for path, depth, value in _values(body):
         if isinstance(value, (dict, list)):
             reason = too_deep(max_depth) if depth > max_depth else None
@@ -66,7 +71,7 @@ def flaw_in_value(body: dict[str, Any], max_depth: int) -> Flaw | None:
             reason = reason_against_integer(value) if isinstance(value, int) else None
         if reason is not None:
             return Flaw(_pointer(path), reason)
-    return None
+    raise ValueError("the body has no flaw")
 
 
 def _values(body: dict[str, Any]) -> Iterator[tuple[_Path, int, Any]]:

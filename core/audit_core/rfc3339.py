@@ -48,7 +48,7 @@ def time_text(at: int) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """Decode the common form, which ends in Z; None says nothing. (Zones are read too leniently there.)"""
+    """Decode the common form, which ends in Z (the decoder reads other zones too leniently); None says nothing."""
     if len(text) > _FAST_CHARS or text[-1:] != "Z":
         return None
     try:

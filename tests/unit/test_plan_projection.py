@@ -100,6 +100,11 @@ def test_what_nobody_has_is_deleted_before_anything_is_written() -> None:
     ]
 
 
+def test_what_was_deleted_is_not_deleted_again_but_written_over() -> None:
+    gone = {"tenant.a.spec": Entry(value=None, revision=6), "key.b": Entry(value=None, revision=7)}
+    assert changes({"tenant.a.spec": b"1"}, gone) == [Change(key="tenant.a.spec", value=b"1", revision=6)]
+
+
 def test_the_entries_of_others_stay() -> None:
     others = tenant_key("b" * 16)
     observed = _observed({FROZEN_KEY: b"{}", DURABILITY_KEY: b"{}", others: b"{}"})

@@ -22,9 +22,9 @@ _DUPLICATE_WINDOW_NS: Final = 120_000_000_000
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of a bucket and the revision that a change of it must name."""
+    """One value of a bucket (None: it was deleted) and the revision that a change of it must name."""
 
-    value: bytes
+    value: bytes | None
     revision: int
 
 
@@ -50,7 +50,7 @@ def stream_of(bucket: str) -> str:
 
 
 class Bucket:
-    """One bucket. Entries that were deleted are not seen; what another wrote in between is never overwritten."""
+    """One bucket. What another wrote in between is never overwritten."""
 
     def __init__(self, streams: JetStream, name: str) -> None:
         self._streams = streams
@@ -58,7 +58,7 @@ class Bucket:
         self._prefix = f"$KV.{name}."
 
     async def entries(self) -> dict[str, Entry]:
-        """Return every entry by key."""
+        """Return every entry by key, deleted ones too: their revision is needed to write them again."""
         found: dict[str, Entry] = {}
         sequence = 1
         while sequence:
@@ -66,7 +66,7 @@ class Bucket:
         return found
 
     async def entry(self, key: str) -> Entry | None:
-        """Return one entry, or None when there is none."""
+        """Return one entry, or None when there never was one."""
         subject = f"$JS.API.DIRECT.GET.{stream_of(self._name)}.{self._prefix}{key}"
         try:
             message = await self._streams.connection.request(subject, b"", timeout=TIMEOUT_SECONDS)
@@ -75,7 +75,7 @@ class Bucket:
         return _entry(message)
 
     async def put(self, key: str, value: bytes, *, revision: int = _NEW) -> bool:
-        """Write an entry that still has `revision` (0: that is new); return whether it had."""
+        """Write an entry that still has `revision` (0: that never was); return whether it had."""
         return await self._write(key, value, revision, {})
 
     async def delete(self, key: str, *, revision: int) -> bool:
@@ -101,8 +101,9 @@ class Bucket:
             if "Status" in headers:
                 return sequence if int(headers.get("Nats-Num-Pending", "0")) else 0
             sequence = int(headers["Nats-Sequence"]) + 1
-            if (entry := _entry(message)) is not None:
-                found[headers["Nats-Subject"].removeprefix(self._prefix)] = entry
+            entry = _entry(message)
+            assert entry is not None, "it has no status"
+            found[headers["Nats-Subject"].removeprefix(self._prefix)] = entry
         return 0
 
     async def _batch(self, sequence: int) -> AsyncIterator[Msg]:
@@ -123,6 +124,7 @@ class Bucket:
 
 def _entry(message: Msg) -> Entry | None:
     headers = message.headers or {}
-    if "Status" in headers or "KV-Operation" in headers:
+    if "Status" in headers:
         return None
-    return Entry(value=message.data, revision=int(headers["Nats-Sequence"]))
+    value = None if "KV-Operation" in headers else message.data
+    return Entry(value=value, revision=int(headers["Nats-Sequence"]))

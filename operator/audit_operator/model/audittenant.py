@@ -94,6 +94,11 @@ class AuditTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.spec.isolation is Isolation.POOLED
 
     @property
+    def stream_bytes(self) -> int | None:
+        """The size that is asked for the tenant's own stream, None for the installation's."""
+        return None if self.spec.stream.max_bytes is None else int(self.spec.stream.max_bytes)
+
+    @property
     def retention_class(self) -> str | None:
         """The pool that the tenant belongs to, None for a Dedicated one."""
         return self.spec.retention.keep if self.is_pooled else None

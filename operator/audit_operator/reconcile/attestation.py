@@ -45,14 +45,15 @@ class Attestation:
 
     async def _withdraw(self, bucket: Bucket, trouble: AuditError, progress: Progress) -> None:
         progress.failed(trouble)
-        if (entry := await bucket.entry(DURABILITY_KEY)) is not None:
+        entry = await bucket.entry(DURABILITY_KEY)
+        if entry is not None and entry.value is not None:
             await bucket.delete(DURABILITY_KEY, revision=entry.revision)
             progress.changed(DURABILITY_KEY)
 
 
 def _decoded(entry: Entry | None) -> Durability | None:
     """Return the attestation that is stored; one that cannot be read is none."""
-    if entry is None:
+    if entry is None or entry.value is None:
         return None
     try:
         return msgspec.json.decode(entry.value, type=Durability)

@@ -110,7 +110,7 @@ class Reconciler:
         installation = self.shards.installation
         if resource.is_pooled:
             return installation.pool_max_bytes
-        return resource.spec.stream.max_bytes or installation.stream_max_bytes
+        return resource.stream_bytes or installation.stream_max_bytes
 
 
 def _converged(

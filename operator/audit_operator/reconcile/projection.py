@@ -28,7 +28,7 @@ _OWN_PREFIXES: Final = ("tenant.", "key.")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry to write (`value` None: to delete), if it still has `revision` (0: if it is still not there)."""
+    """One entry to write (`value` None: to delete), if it still has `revision` (0: if it never was there)."""
 
     key: str
     value: bytes | None
@@ -74,7 +74,7 @@ def changes(
     stale = [
         Change(key=key, value=None, revision=entry.revision)
         for key, entry in observed.items()
-        if key.startswith(_OWN_PREFIXES) and key not in kept
+        if entry.value is not None and key.startswith(_OWN_PREFIXES) and key not in kept
     ]
     return stale + [
         Change(key=key, value=value, revision=entry.revision if (entry := observed.get(key)) else 0)

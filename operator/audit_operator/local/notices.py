@@ -1,0 +1,29 @@
+"""Bad news told once, and once more when it is over."""
+
+from __future__ import annotations
+
+from audit_operator.local.output import Output
+
+
+class Notices:
+    """What is wrong now, by subject."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._open: dict[str, str] = {}
+
+    def say(self, text: str) -> None:
+        """Tell something that has no end."""
+        self._output.say(text)
+
+    def wrong(self, subject: str, reason: str) -> None:
+        """Tell what is wrong with a subject, unless that was told already."""
+        if self._open.get(subject) != reason:
+            self._open[subject] = reason
+            self._output.say(f"{subject}: {reason}")
+
+    def well(self, subject: str, text: str = "") -> None:
+        """Take back what was told of a subject; `text` says what is so instead, whether or not there was anything."""
+        was_wrong = self._open.pop(subject, None) is not None
+        if text or was_wrong:
+            self._output.say(f"{subject}: {text or 'well again'}")

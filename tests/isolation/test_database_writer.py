@@ -95,7 +95,6 @@ REFUSED = [
     "INSERT INTO dedupe_0 DEFAULT VALUES",
     "INSERT INTO shard_offset VALUES ('x', '')",
     "UPDATE event SET body = ''",
-    "UPDATE shard_offset SET epoch = ''",
     "UPDATE shard_offset SET shard_id = 'x'",
     "UPDATE log_head SET tenant_id = 'x'",
     "UPDATE producer SET instance = ''",

@@ -44,8 +44,8 @@ CREATE POLICY writer ON {schema}.producer TO {writer} USING (true) WITH CHECK (t
 -- How fresh answers are: it names no tenant.
 CREATE POLICY query ON {schema}.shard_offset FOR SELECT TO {query} USING (true);
 
--- The epoch is not the writer's to change: a new one is an operator's decision.
-GRANT SELECT, UPDATE (stream_sequence, received_at, frame_sha256, trimmed_through) ON {schema}.shard_offset TO {writer};
+-- A new epoch is an operator's decision, which the writer follows when it reads the epoch's control frame in the stream.
+GRANT SELECT, UPDATE (epoch, stream_sequence, received_at, frame_sha256, trimmed_through) ON {schema}.shard_offset TO {writer};
 GRANT SELECT, INSERT, UPDATE (size) ON {schema}.log_head TO {writer};
 GRANT SELECT, INSERT, UPDATE (last_frame, abandoned, missing, last_stream_sequence, last_seen)
     ON {schema}.producer TO {writer};

@@ -23,22 +23,21 @@ class _Tenant:
 class Gate:
     """Admits queries to one shard's connections. Holds an entry per tenant with a query under way, and no others."""
 
-    def __init__(self, *, connections: int, share: int) -> None:
-        """Let `connections` queries run, of any one tenant `share` of them."""
+    def __init__(self, connections: int) -> None:
+        """Let `connections` queries run."""
         self._connections = asyncio.Semaphore(connections)
-        self._share = share
         self._tenants: dict[str, _Tenant] = {}
 
     @asynccontextmanager
-    async def admitted(self, tenant_id: str, concurrency: int) -> AsyncIterator[None]:
-        """Run the body when it is its turn.
+    async def admitted(self, tenant_id: str, *, concurrency: int, share: int) -> AsyncIterator[None]:
+        """Run the body when it is its turn, beside at most `share` - 1 others of the tenant.
 
         Raises TooManyQueries when the tenant has `concurrency` queries under way, waiting ones included, and Overloaded
         when the turn does not come in time.
         """
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
-            tenant = self._tenants[tenant_id] = _Tenant(asyncio.Semaphore(self._share))
+            tenant = self._tenants[tenant_id] = _Tenant(asyncio.Semaphore(share))
         if tenant.under_way >= concurrency:
             raise TooManyQueries(concurrency)
         tenant.under_way += 1

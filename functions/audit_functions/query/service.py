@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,11 +17,12 @@ from audit_functions.query.gate import Gate
 
 
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
-    """Who reads, and how many of its queries may be under way. `secret` is the tenant's."""
+    """Who reads. `secret` is the tenant's; of its queries `concurrency` may be under way and `share` run at once."""
 
     tenant_id: str
     secret: bytes
     concurrency: int
+    share: int
 
     def __repr__(self) -> str:
         return f"Reader({self.tenant_id})"
@@ -68,7 +70,7 @@ class Query:
             tenant_id=reader.tenant_id, route="logs", filters=search.filters, order=search.order
         )
         after = None if search.cursor is None else unseal(reader.secret, listing, search.cursor)
-        async with self.gate.admitted(reader.tenant_id, reader.concurrency):
+        async with self._admitted(reader):
             events = await self.store.page(reader.tenant_id, search, span(search, after))
         if len(events) < search.limit:
             return Page(events=events, next_cursor=None)
@@ -81,8 +83,11 @@ class Query:
             msgspec.convert(event_id, EventId)
         except msgspec.ValidationError:
             raise NotFound("event") from None
-        async with self.gate.admitted(reader.tenant_id, reader.concurrency):
+        async with self._admitted(reader):
             event = await self.store.newest(reader.tenant_id, event_id)
         if event is None:
             raise NotFound("event")
         return event
+
+    def _admitted(self, reader: Reader) -> AbstractAsyncContextManager[None]:
+        return self.gate.admitted(reader.tenant_id, concurrency=reader.concurrency, share=reader.share)

@@ -45,6 +45,8 @@ class EventStore:
     """The events of one shard. Every statement runs in a transaction that has named its tenant."""
 
     def __init__(self, pool: ConnectionPool) -> None:
+        self.away: str | None = None
+        """Why the database could not be used the last time, or None when it could or was not asked."""
         self._pool = pool
         self._partition_bounds: Sequence[int] = ()
         self._partitions_until = 0.0
@@ -82,7 +84,7 @@ class EventStore:
     async def answers(self) -> bool:
         """Tell whether the database answers now."""
         try:
-            with away_as_unavailable():
+            async with self._noting():
                 await self._pool.fetchval(_SQL["answer"])
         except StoreUnavailable:
             return False
@@ -90,15 +92,24 @@ class EventStore:
 
     @asynccontextmanager
     async def _reading(self, tenant_id: str) -> AsyncIterator[_Reading]:
-        with away_as_unavailable():
-            try:
-                async with self._pool.acquire() as reading, reading.transaction(readonly=True):
-                    await reading.execute(_SQL["name_tenant"], tenant_id)
-                    yield reading
-            except asyncpg.QueryCanceledError as error:
-                raise _too_broad() from error
-            except asyncpg.LockNotAvailableError as error:
-                raise StoreUnavailable(type(error).__name__) from error
+        async with self._noting(), self._pool.acquire() as reading, reading.transaction(readonly=True):
+            await reading.execute(_SQL["name_tenant"], tenant_id)
+            yield reading
+
+    @asynccontextmanager
+    async def _noting(self) -> AsyncIterator[None]:
+        """Translate errors, and note whether the database could be used."""
+        try:
+            with away_as_unavailable():
+                yield
+        except StoreUnavailable as error:
+            self.away = error.reason
+            raise
+        except asyncpg.LockNotAvailableError as error:
+            raise StoreUnavailable(type(error).__name__) from error
+        except asyncpg.QueryCanceledError as error:
+            raise _too_broad() from error
+        self.away = None
 
     async def _windows(self, reading: _Reading, where: Span, order: Order) -> Iterator[Span]:
         """Return the windows of a span; the iterator raises QueryTooBroad when the query has had its time."""

@@ -1,5 +1,11 @@
-"""What every test may ask for: the fixtures of `tests.support`."""
+"""What every test may ask for: the fixtures of `tests.support`, and property tests that a busy machine cannot fail."""
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.support.nats", "tests.support.postgres", "tests.support.provisioning"]
+
+# The time of one example says how busy the machine is; what must be quick has a test that measures it.
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")

@@ -11,7 +11,6 @@ from typing import Final
 from audit_core.errors import Overloaded, TooManyQueries
 
 WAIT_SECONDS: Final = 2.0
-"""How long a query waits for its turn."""
 
 
 @dataclass(slots=True)
@@ -23,9 +22,10 @@ class _Tenant:
 class Gate:
     """Admits queries to one shard's connections. Holds an entry per tenant with a query under way, and no others."""
 
-    def __init__(self, connections: int) -> None:
-        """Let `connections` queries run."""
+    def __init__(self, connections: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        """Let `connections` queries run, and others wait for `wait_seconds` at most."""
         self._connections = asyncio.Semaphore(connections)
+        self._wait_seconds = wait_seconds
         self._tenants: dict[str, _Tenant] = {}
 
     @asynccontextmanager
@@ -42,9 +42,9 @@ class Gate:
             raise TooManyQueries(concurrency)
         tenant.under_way += 1
         try:
-            await _turn(tenant.turns)
+            await self._turn(tenant.turns)
             try:
-                await _turn(self._connections)
+                await self._turn(self._connections)
                 try:
                     yield
                 finally:
@@ -56,10 +56,9 @@ class Gate:
             if tenant.under_way == 0:
                 del self._tenants[tenant_id]
 
-
-async def _turn(semaphore: asyncio.Semaphore) -> None:
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await semaphore.acquire()
-    except TimeoutError:
-        raise Overloaded("query connections") from None
+    async def _turn(self, semaphore: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await semaphore.acquire()
+        except TimeoutError:
+            raise Overloaded("query connections") from None

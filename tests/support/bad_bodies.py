@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 import yaml
+import zstandard
 
 CORPUS: Final = Path(__file__).parents[1] / "corpus" / "bad_bodies"
 
@@ -61,6 +65,17 @@ def entries_of(bad: BadBody) -> list[bytes]:
         return [line for line in bad.body.split(b"\n") if line.strip()]
     lists = msgspec.json.decode(bad.body, type=dict[str, list[msgspec.Raw]])
     return [bytes(entry) for entry in next(iter(lists.values()))]
+
+
+def inflated(bad: BadBody) -> Iterator[bytes]:
+    """Yield a compressed body in plain, piece by piece."""
+    compressed = io.BytesIO(bad.body)
+    reader = (
+        zstandard.ZstdDecompressor().stream_reader(compressed) if bad.content_encoding == "zstd" else None
+    )
+    stream = reader or gzip.GzipFile(fileobj=compressed)
+    while piece := stream.read(1 << 20):
+        yield piece
 
 
 def ids_in(bad: BadBody) -> dict[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from audit_core.errors import EventTooLarge, InvalidEvent
-from tests.support.bad_bodies import CORPUS, BadBody, bad_bodies, entries_of, ids_in
+from tests.support.bad_bodies import CORPUS, BadBody, bad_bodies, entries_of, ids_in, inflated
 from tests.support.events import taken
 
 BODIES = bad_bodies()
@@ -75,3 +75,19 @@ def test_the_corpus_covers_what_was_promised() -> None:
         assert any(subject in bad.file for bad in SINGLE), subject
     for subject in ("bomb", "gzip-cut", "zstd-cut", "batch-empty", "media-type"):
         assert any(subject in bad.file for bad in BODIES), subject
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [bad for bad in BODIES if bad.content_encoding and bad.pointer is not None],
+    ids=lambda bad: bad.file,
+)
+def test_a_compressed_bad_body_is_refused_like_a_plain_one(bad: BadBody) -> None:
+    plain = b"".join(inflated(bad))
+    assert refusal(plain) == (bad.statuses[0], bad.pointer)
+
+
+@pytest.mark.parametrize("bad", [bad for bad in BODIES if "bomb" in bad.file], ids=lambda bad: bad.file)
+def test_a_bomb_is_small_until_it_is_inflated(bad: BadBody) -> None:
+    assert len(bad.body) < 256 * 1024
+    assert sum(map(len, inflated(bad))) > 200_000_000

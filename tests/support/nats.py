@@ -16,12 +16,21 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from audit_core.tenant import inbox_prefix
+from audit_core.tenant import (
+    config_bucket,
+    control_subject,
+    inbox_prefix,
+    ingest_subject,
+    stream_name,
+    watermark_bucket,
+)
+from audit_operator.clients.buckets import bucket_config
+from audit_operator.clients.jetstream import JetStream, StreamConfig
+from audit_operator.clients.nats_accounts import Accounts
 from audit_operator.clients.nats_jwt import (
     PROVISIONER_INBOX,
     Permissions,
     ingest_permissions,
-    provisioner_permissions,
     query_permissions,
     writer_permissions,
 )
@@ -74,31 +83,56 @@ class NatsServer:
     def log(self) -> str:
         return (self.folder / "nats.log").read_text(errors="replace")
 
-    def creds(self, name: str, permissions: Permissions) -> Path:
-        path = self.folder / f"{name}.creds"
-        path.touch(mode=0o600)
-        path.write_text(self.embedded.authority.user_creds(name, permissions, os.urandom))
-        return path
+    def creds(self, shard_id: str, name: str, permissions: Permissions) -> Path:
+        """Return the credentials file of a new user of a shard's account."""
+        return self._written(
+            f"{shard_id}-{name}",
+            self.embedded.authority.user_creds(shard_id, name, permissions, os.urandom),
+        )
 
     def function_creds(self, shard_id: str, function: str) -> Path:
-        """Return the credentials file of a shard's function."""
-        return self.creds(f"{shard_id}-{function}", PERMISSIONS[function](shard_id))
+        """Return the credentials file of a shard's function. The shard's account must be known to be let in."""
+        return self.creds(shard_id, function, PERMISSIONS[function](shard_id))
+
+    async def know(self, *shard_ids: str) -> None:
+        """Make the server know the accounts of shards."""
+        authority = self.embedded.authority
+        async with self.system() as client:
+            for shard_id in shard_ids:
+                await Accounts(client).make_known(
+                    authority.account(shard_id), authority.account_jwt(shard_id)
+                )
 
     @asynccontextmanager
-    async def provisioner(self) -> AsyncIterator[Client]:
-        """Connect as the provisioner, who makes streams and buckets."""
-        async with connected(
-            self.url, self.creds("provisioner", provisioner_permissions()), PROVISIONER_INBOX
-        ) as it:
-            yield it
+    async def system(self) -> AsyncIterator[Client]:
+        """Connect to the system account, as who provisions does."""
+        creds = self._written("system", self.embedded.authority.system_creds(os.urandom))
+        async with connected(self.url, creds, PROVISIONER_INBOX) as client:
+            yield client
+
+    @asynccontextmanager
+    async def provisioner(self, shard_id: str) -> AsyncIterator[Client]:
+        """Connect to a shard's account, made known if need be, as who makes its stream and buckets."""
+        await self.know(shard_id)
+        creds = self._written(
+            f"{shard_id}-provisioner", self.embedded.authority.provisioner_creds(shard_id, os.urandom)
+        )
+        async with connected(self.url, creds, PROVISIONER_INBOX) as client:
+            yield client
 
     @asynccontextmanager
     async def function(self, shard_id: str, function: str) -> AsyncIterator[Client]:
         """Connect as one function of a shard."""
         creds = self.function_creds(shard_id, function)
         prefix = inbox_prefix(shard_id, function)  # type: ignore[arg-type]  # tests name the functions as text
-        async with connected(self.url, creds, prefix) as it:
-            yield it
+        async with connected(self.url, creds, prefix) as client:
+            yield client
+
+    def _written(self, name: str, creds: str) -> Path:
+        path = self.folder / f"{name}.creds"
+        path.touch(mode=0o600)
+        path.write_text(creds)
+        return path
 
 
 @asynccontextmanager
@@ -115,6 +149,22 @@ async def connected(url: str, creds: Path, inbox: str) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+async def make_shard(server: NatsServer, shard_id: str) -> None:
+    """Make the stream and the buckets of a shard, small ones. What is there stays."""
+    async with server.provisioner(shard_id) as client:
+        streams = JetStream(client)
+        await streams.create_stream(
+            StreamConfig(
+                name=stream_name(shard_id),
+                subjects=(ingest_subject(shard_id), control_subject(shard_id)),
+                max_bytes=1 << 20,
+                allow_direct=True,
+            )
+        )
+        for bucket in (config_bucket(shard_id), watermark_bucket(shard_id)):
+            await streams.create_stream(bucket_config(bucket, max_bytes=1 << 20, replicas=1))
 
 
 @pytest.fixture(scope="session")

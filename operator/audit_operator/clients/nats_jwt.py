@@ -1,13 +1,16 @@
-"""Decentralised NATS authentication: one operator, one account for the log, one for the servers themselves.
+"""Decentralised NATS authentication: one operator, an account per shard, and one for the servers themselves.
 
-Every function of every shard has a user of its own, whose JWT allows exactly the subjects that it needs and nothing
-else. JWTs are in the ed25519-nkey form, version 2; the servers hold the accounts' JWTs and no secret.
+An account is the boundary between shards, because permissions cannot be one: they bind the subjects that a user
+publishes, but not the reply subject that it names, and the server publishes answers there with what was stored. Within
+its shard every function has a user of its own that may use exactly the subjects it needs. JWTs are in the ed25519-nkey
+form, version 2; the servers hold the accounts' JWTs and no secret.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -56,43 +59,66 @@ class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     subscribe: tuple[str, ...]
 
 
+SYSTEM_PERMISSIONS: Final = Permissions(
+    publish=("$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"),
+    subscribe=(f"{PROVISIONER_INBOX}.>",),
+)
+"""Of the provisioner in the system account."""
+
+
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
-    """The seeds of the operator and of its two accounts. Secret: whoever holds them can mint any user."""
+    """The seeds of the operator and of the system account, and the secret that every shard's account derives from.
+
+    Whoever holds them can mint any user.
+    """
 
     operator: str
-    account: str
     system: str
+    shards: bytes
 
     def __repr__(self) -> str:
         return "Authority(…)"
 
-    def server_config(self) -> str:
-        """Return the lines of a server's configuration that make it trust this operator. They hold no secret."""
-        system, account = _public(self.system), _public(self.account)
+    def server_config(self, accounts: str) -> str:
+        """Return the lines of a server's configuration that make it trust this operator. They hold no secret.
+
+        `accounts` is the folder where the server keeps the JWTs of accounts, as text of its configuration.
+        """
+        system = _public(self.system)
         return "\n".join(
             (
                 f"operator: {self._operator_jwt()}",
                 f"system_account: {system}",
-                "resolver: MEMORY",
-                "resolver_preload: {",
-                f"  {system}: {self._account_jwt(self.system, 'SYS', {})}",
-                f"  {account}: {self._account_jwt(self.account, 'AUDIT', _JETSTREAM_LIMITS)}",
-                "}",
+                f"resolver: {{ type: full, dir: {accounts}, allow_delete: false }}",
+                f"resolver_preload: {{ {system}: {self._account_jwt(self.system, 'SYS', {})} }}",
                 "",
             )
         )
 
-    def user_creds(self, name: str, permissions: Permissions, random: Random) -> str:
-        """Return a credentials file for a new user of the log's account."""
-        return _creds(self.account, name, permissions, random)
+    def account(self, shard_id: str) -> str:
+        """Return the public key of a shard's account."""
+        return _public(self._account_seed(shard_id))
+
+    def account_jwt(self, shard_id: str) -> str:
+        """Return the JWT of a shard's account, always the same. Servers must know it before users can connect."""
+        return self._account_jwt(self._account_seed(shard_id), shard_id, _JETSTREAM_LIMITS)
+
+    def user_creds(self, shard_id: str, name: str, permissions: Permissions, random: Random) -> str:
+        """Return a credentials file for a new user of a shard's account."""
+        return _creds(self._account_seed(shard_id), name, permissions, random)
+
+    def provisioner_creds(self, shard_id: str, random: Random) -> str:
+        """Return a credentials file for a user who may make what a shard consists of, with PROVISIONER_INBOX."""
+        return self.user_creds(shard_id, "provisioner", provisioner_permissions(shard_id), random)
 
     def system_creds(self, random: Random) -> str:
-        """Return a credentials file for a user who may ask the servers about themselves, and nothing else."""
-        asks = Permissions(
-            publish=("$SYS.REQ.SERVER.PING.VARZ",),
-            subscribe=(f"{PROVISIONER_INBOX}.>",),
-        )
-        return _creds(self.system, "attestation", asks, random)
+        """Return a credentials file for a user who may ask servers about themselves and tell them of accounts."""
+        return _creds(self.system, "provisioner", SYSTEM_PERMISSIONS, random)
+
+    def _account_seed(self, shard_id: str) -> str:
+        label = f"audit-log/nats-account/{shard_id}".encode()
+        # The one block of HKDF-Expand (RFC 5869): the secret is uniformly random already.
+        return _seed(nkeys.PREFIX_BYTE_ACCOUNT, hmac.digest(self.shards, label + b"\x01", "sha256"))
 
     def _operator_jwt(self) -> str:
         claims = {"type": "operator", "version": 2, "system_account": _public(self.system)}
@@ -109,11 +135,11 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_authority(random: Random) -> Authority:
-    """Make an operator and its accounts. Users minted by one authority are strangers to every other."""
+    """Make an operator and its secrets. Users minted by one authority are strangers to every other."""
     return Authority(
-        operator=_new_seed(nkeys.PREFIX_BYTE_OPERATOR, random),
-        account=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT, random),
-        system=_new_seed(nkeys.PREFIX_BYTE_ACCOUNT, random),
+        operator=_seed(nkeys.PREFIX_BYTE_OPERATOR, random(_SEED_BYTES)),
+        system=_seed(nkeys.PREFIX_BYTE_ACCOUNT, random(_SEED_BYTES)),
+        shards=random(_SEED_BYTES),
     )
 
 
@@ -161,10 +187,10 @@ def writer_permissions(shard_id: str) -> Permissions:
     )
 
 
-def provisioner_permissions() -> Permissions:
-    """Make streams and buckets, write configuration, publish control frames. Never events."""
+def provisioner_permissions(shard_id: str) -> Permissions:
+    """Make the stream and the buckets, write configuration, publish control frames. Never events."""
     return Permissions(
-        publish=("$JS.API.>", "$KV.>", control_subject(">")), subscribe=(f"{PROVISIONER_INBOX}.>",)
+        publish=("$JS.API.>", "$KV.>", control_subject(shard_id)), subscribe=(f"{PROVISIONER_INBOX}.>",)
     )
 
 
@@ -181,7 +207,7 @@ def _bucket_reading(bucket: str) -> tuple[str, ...]:
 
 
 def _creds(account_seed: str, name: str, permissions: Permissions, random: Random) -> str:
-    seed = _new_seed(nkeys.PREFIX_BYTE_USER, random)
+    seed = _seed(nkeys.PREFIX_BYTE_USER, random(_SEED_BYTES))
     claims = {
         "type": "user",
         "version": 2,
@@ -196,8 +222,8 @@ def _creds(account_seed: str, name: str, permissions: Permissions, random: Rando
     )
 
 
-def _new_seed(prefix: int, random: Random) -> str:
-    return str(nkeys.encode_seed(random(_SEED_BYTES), prefix).decode())
+def _seed(prefix: int, secret: bytes) -> str:
+    return str(nkeys.encode_seed(secret, prefix).decode())
 
 
 def _public(seed: str) -> str:

@@ -95,7 +95,7 @@ class EmbeddedNats:
                 "  max_memory_store: 64MB",
                 f"  sync_interval: {self._sync}",
                 "}",
-                self.authority.server_config(),
+                self.authority.server_config(_quoted(self._folder / "accounts")),
             )
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.types import ASGIApp
@@ -13,8 +13,12 @@ from audit_functions.web.shards import ShardFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpFunction:
-    """One function of a process: its shards, and by `operation_id` the ASGI apps for its rows of the route table."""
+    """One function of a process: its shards, and by `operation_id` the ASGI apps for its rows of the route table.
+
+    `tasks` run as long as the process does, beside `folder.run`, and must not end.
+    """
 
     name: Literal["ingest", "query"]
     folder: ShardFolder[Any]
     handlers: Mapping[str, ASGIApp]
+    tasks: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)

@@ -1,0 +1,240 @@
+"""Accept events: validate, stamp, put into a frame. Durable once the stream has acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import msgspec
+
+from audit_core.errors import (
+    AuditError,
+    BodyTooLarge,
+    EventTooLarge,
+    Forbidden,
+    InvalidEvent,
+    Overloaded,
+    RateLimited,
+    Unavailable,
+)
+from audit_core.event import canonical_event
+from audit_core.frame import FrameEvent, pack_entry
+from audit_core.outcome import EventOutcome
+from audit_functions.ingest.frames import MAX_ENTRY_BYTES, Frame
+from audit_functions.ingest.ids import IdMint
+from audit_functions.ingest.quota import Quotas
+from audit_functions.ingest.sender import Clock, Sender, Senders
+from audit_functions.ingest.shard import IngestCaller, IngestShard
+from audit_functions.ingest.submission import COMMIT_WAIT_SECONDS, Part, Sent, Submission, heard
+from audit_functions.telemetry import Telemetry
+
+Raw: TypeAlias = bytes | memoryview | msgspec.Raw
+
+_YIELD_EVERY_EVENTS: Final = 64
+"""A batch lets others run after so many events: about a millisecond of work."""
+_EVENT_OVERHEAD_BYTES: Final = 16
+_ENTRY_OVERHEAD_BYTES: Final = 64
+_LONGEST_PAUSE_SECONDS: Final = 0.25
+EVENT_REFUSALS: Final = (InvalidEvent, EventTooLarge, Forbidden)
+"""What one event of many may be refused for while its neighbours are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What holds for all events of one request."""
+
+    caller: IngestCaller
+    idempotency_key: str | None = None
+    wants_committed: bool = False
+
+
+class NotAtomic(AuditError):
+    """A request that is all or none holds events that are refused; `refused` by index."""
+
+    __slots__ = ("refused",)
+
+    def __init__(self, refused: list[tuple[int, AuditError]]) -> None:
+        self.refused = refused
+
+
+class Ingest:
+    """The use case, for every caller of a process. Built once; holds quotas and what is derived from callers."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._senders = Senders(telemetry)
+        self._quotas = Quotas()
+        self._mint = IdMint(lambda: now_ns() // 1_000_000)
+        self._clock = Clock(now_ns)
+        self._monotonic = monotonic
+
+    async def single(self, request: Request, raw: Raw) -> tuple[str, EventOutcome | None]:
+        """Accept one event; return its id once the stream has it, and what the writer told when that was asked for.
+
+        Raises what the event is refused for, RateLimited, and Unavailable when nothing is promised.
+        """
+        sender = self._senders.of(request.caller)
+        try:
+            return await self._single(request, sender, raw)
+        except EVENT_REFUSALS as error:
+            sender.rejected(
+                413 if isinstance(error, EventTooLarge) else 403 if isinstance(error, Forbidden) else 422
+            )
+            raise
+        except RateLimited:
+            sender.rejected(429)
+            raise
+        except Unavailable:
+            sender.rejected(503)
+            raise
+
+    async def _single(self, request: Request, sender: Sender, raw: Raw) -> tuple[str, EventOutcome | None]:
+        caller = request.caller
+        shard = caller.shard
+        self._quotas.admit(caller.tenant_id, caller.tenant.limits, 1, self._monotonic())
+        event = self._event(sender, raw, request.idempotency_key, 0)
+        entry = pack_entry(caller.tenant_id, sender.envelope(self._clock.text()), (event,))
+        frame, position = shard.frames.join(entry, 1, wants_outcome=request.wants_committed)
+        until = asyncio.get_running_loop().time() + COMMIT_WAIT_SECONDS if request.wants_committed else 0.0
+        await frame.acknowledged()
+        sender.accepted.inc()
+        sender.bytes.inc(len(event.body))
+        if not request.wants_committed:
+            return event.id, None
+        return event.id, await _outcome(frame, position, until)
+
+    async def batch(self, request: Request, raws: Sequence[Raw], *, atomic: bool = False) -> Submission:
+        """Put a batch on its way: the valid events into frames, the others aside.
+
+        Raises RateLimited (never half), BodyTooLarge, Unavailable and, when `atomic`, NotAtomic: then nothing is sent.
+        """
+        caller = request.caller
+        limits = caller.tenant.limits
+        if len(raws) > limits.max_batch_events:
+            raise BodyTooLarge(limits.max_batch_events, "events")
+        self._demand_open(caller.shard)
+        self._quotas.admit(caller.tenant_id, limits, len(raws), self._monotonic())
+        return await self._submitted(request, list(enumerate(raws)), atomic=atomic)
+
+    async def chunk(
+        self, request: Request, raws: Sequence[tuple[int, Raw]], *, patience_seconds: float
+    ) -> Submission:
+        """Put a piece of a stream on its way, waiting up to `patience_seconds` for the tenant's quota and for room.
+
+        The sender of a stream cannot do better than wait, and waiting here holds it up by not reading on.
+        """
+        give_up_at = self._monotonic() + patience_seconds
+        caller = request.caller
+        while True:
+            try:
+                self._demand_open(caller.shard)
+                caller.shard.frames.demand_room()
+                self._quotas.admit(caller.tenant_id, caller.tenant.limits, len(raws), self._monotonic())
+                break
+            except (RateLimited, Overloaded) as error:
+                pause = min(error.retry_after_seconds, _LONGEST_PAUSE_SECONDS)
+                if self._monotonic() + pause > give_up_at:
+                    raise
+                await asyncio.sleep(pause)
+        return await self._submitted(request, raws, atomic=False)
+
+    async def _submitted(
+        self, request: Request, raws: Sequence[tuple[int, Raw]], *, atomic: bool
+    ) -> Submission:
+        sender = self._senders.of(request.caller)
+        submission = Submission()
+        events: list[tuple[int, FrameEvent]] = []
+        for count, (index, raw) in enumerate(raws, 1):
+            try:
+                events.append((index, self._event(sender, raw, request.idempotency_key, index)))
+            except EVENT_REFUSALS as error:
+                submission.refused.append((index, error))
+            if count % _YIELD_EVERY_EVENTS == 0:
+                await asyncio.sleep(0)
+        pieces = list(_pieces(events, MAX_ENTRY_BYTES - _ENTRY_OVERHEAD_BYTES - sender.envelope_bytes))
+        if atomic and submission.refused:
+            raise NotAtomic(submission.refused)
+        if atomic and len(pieces) > 1:
+            raise BodyTooLarge(MAX_ENTRY_BYTES)
+        for piece in pieces:
+            self._join(request, sender, submission, piece)
+        return submission
+
+    def _join(
+        self,
+        request: Request,
+        sender: Sender,
+        submission: Submission,
+        piece: list[tuple[int, FrameEvent]],
+    ) -> None:
+        """Put one piece into a frame. What cannot go in now is refused, unless nothing of the request went in yet."""
+        shard = request.caller.shard
+        entry = pack_entry(
+            sender.tenant_id, sender.envelope(self._clock.text()), [event for _, event in piece]
+        )
+        try:
+            frame, position = shard.frames.join(entry, len(piece), wants_outcome=request.wants_committed)
+        except Unavailable as error:
+            if not submission.parts:
+                raise
+            submission.refused += [(index, error) for index, _ in piece]
+            return
+        sent = [Sent(index, event.id) for index, event in piece]
+        submission.parts.append(Part(frame, position, sent, sum(len(event.body) for _, event in piece)))
+
+    def counted(self, caller: IngestCaller, accepted: Iterable[Part]) -> None:
+        """Count what the stream acknowledged."""
+        sender = self._senders.of(caller)
+        for part in accepted:
+            sender.accepted.inc(len(part.events))
+            sender.bytes.inc(part.body_bytes)
+
+    def refused(self, caller: IngestCaller, status: int, events: int = 1) -> None:
+        """Count what was refused."""
+        self._senders.of(caller).rejected(status, events)
+
+    def _event(self, sender: Sender, raw: Raw, key: str | None, index: int) -> FrameEvent:
+        event = canonical_event(raw, sender.limits)
+        if event.tenant_hint is not None:
+            sender.demand_own(event.tenant_hint)
+        if event.id is not None:
+            return FrameEvent(event.id, True, event.body)
+        if key is not None:
+            return FrameEvent(sender.idempotent_id(key, index), True, event.body)
+        return FrameEvent(self._mint.new(), False, event.body)
+
+    def _demand_open(self, shard: IngestShard) -> None:
+        obstacle = shard.frames.obstacle()
+        if obstacle is not None:
+            raise obstacle
+
+
+def _pieces(events: list[tuple[int, FrameEvent]], room: int) -> Iterable[list[tuple[int, FrameEvent]]]:
+    """Yield the events in pieces of at most `room` bytes, in order."""
+    piece: list[tuple[int, FrameEvent]] = []
+    size = 0
+    for item in events:
+        event = item[1]
+        needed = len(event.id) + len(event.body) + _EVENT_OVERHEAD_BYTES
+        if piece and size + needed > room:
+            yield piece
+            piece, size = [], 0
+        piece.append(item)
+        size += needed
+    if piece:
+        yield piece
+
+
+async def _outcome(frame: Frame, position: int, until: float) -> EventOutcome | None:
+    outcome = await heard(frame, until)
+    if outcome is None or position >= len(outcome.events):
+        return None
+    return outcome.events[position]

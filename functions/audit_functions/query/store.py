@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 from asyncpg import Record
-from asyncpg.pool import PoolConnectionProxy
 
 from audit_core.errors import QueryTooBroad, StoreUnavailable
 from audit_core.query import FILTERED_COLUMNS, Filters, Order, Search, Span, span
@@ -23,7 +22,7 @@ COMMAND_TIMEOUT_SECONDS: Final = 12.0
 """Longer than both, so that a slow statement is told apart from a dead server."""
 _PARTITIONS_SECONDS: Final = 60.0
 
-_SETTINGS: Final = {
+SETTINGS: Final = {
     # A plan made without the values knows neither the partitions nor how many events match.
     "plan_cache_mode": "force_custom_plan",
     # Every page follows the primary key and stops when it is full. What looks cheaper to the planner is so only if its
@@ -37,8 +36,6 @@ _ADVICE: Final = "narrow `from` and `to`"
 _SQL: Final = sql("query")
 _PAGE: Final = {Order.ASCENDING: _SQL["page_ascending"], Order.DESCENDING: _SQL["page_descending"]}
 _EVERYTHING: Final = span(Search(filters=Filters()), None)
-
-_Reading: TypeAlias = "PoolConnectionProxy[Record]"
 
 
 class EventStore:
@@ -55,30 +52,27 @@ class EventStore:
         """Return at most `search.limit` events. Raises StoreUnavailable and QueryTooBroad."""
         any_of = [getattr(search.filters, column) or None for column in FILTERED_COLUMNS]
         found: list[StoredEvent] = []
-        async with self._reading(tenant_id) as reading:
-            for window in await self._windows(reading, where, search.order):
-                rows = await reading.fetch(
-                    _PAGE[search.order],
-                    tenant_id,
-                    window.lower,
-                    window.upper,
-                    window.sequence,
-                    search.limit - len(found),
-                    *any_of,
-                )
-                found += [StoredEvent(*row) for row in rows]
-                if len(found) == search.limit:
-                    break
+        for window in await self._windows(where, search.order):
+            rows = await self._fetch(
+                tenant_id,
+                _PAGE[search.order],
+                window.lower,
+                window.upper,
+                window.sequence,
+                search.limit - len(found),
+                *any_of,
+            )
+            found += [StoredEvent(*row) for row in rows]
+            if len(found) == search.limit:
+                break
         return found
 
     async def newest(self, tenant_id: str, event_id: str) -> StoredEvent | None:
         """Return the newest event of that id. Raises StoreUnavailable and QueryTooBroad."""
-        async with self._reading(tenant_id) as reading:
-            for window in await self._windows(reading, _EVERYTHING, Order.DESCENDING):
-                for row in await reading.fetch(
-                    _SQL["newest_event"], tenant_id, event_id, window.lower, window.upper
-                ):
-                    return StoredEvent(*row)
+        for window in await self._windows(_EVERYTHING, Order.DESCENDING):
+            rows = await self._fetch(tenant_id, _SQL["newest_event"], event_id, window.lower, window.upper)
+            if rows:
+                return StoredEvent(*rows[0])
         return None
 
     async def answers(self) -> bool:
@@ -90,11 +84,11 @@ class EventStore:
             return False
         return True
 
-    @asynccontextmanager
-    async def _reading(self, tenant_id: str) -> AsyncIterator[_Reading]:
-        async with self._noting(), self._pool.acquire() as reading, reading.transaction(readonly=True):
-            await reading.execute(_SQL["name_tenant"], tenant_id)
-            yield reading
+    async def _fetch(self, tenant_id: str, statement: str, *arguments: object) -> list[Record]:
+        """Run one statement as the tenant, in a transaction of its own: what it locks is locked until that ends."""
+        async with self._noting(), self._pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute(_SQL["name_tenant"], tenant_id)
+            return await connection.fetch(statement, tenant_id, *arguments)
 
     @asynccontextmanager
     async def _noting(self) -> AsyncIterator[None]:
@@ -111,10 +105,11 @@ class EventStore:
             raise _too_broad() from error
         self.away = None
 
-    async def _windows(self, reading: _Reading, where: Span, order: Order) -> Iterator[Span]:
+    async def _windows(self, where: Span, order: Order) -> Iterator[Span]:
         """Return the windows of a span; the iterator raises QueryTooBroad when the query has had its time."""
         if time.monotonic() >= self._partitions_until:
-            rows = await reading.fetch(_SQL["partition_bounds"])
+            async with self._noting():
+                rows = await self._pool.fetch(_SQL["partition_bounds"])
             self._partition_bounds = [row[0] for row in rows]
             self._partitions_until = time.monotonic() + _PARTITIONS_SECONDS
         return _in_time(windows(where, order, self._partition_bounds))
@@ -135,5 +130,5 @@ def _too_broad() -> QueryTooBroad:
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[EventStore]:
     """Open the store behind a shard's query role; connections are made when they are needed."""
-    async with pooled(dsn, _SETTINGS, command_timeout=COMMAND_TIMEOUT_SECONDS) as pool:
+    async with pooled(dsn, SETTINGS, command_timeout=COMMAND_TIMEOUT_SECONDS) as pool:
         yield EventStore(pool)

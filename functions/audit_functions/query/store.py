@@ -128,7 +128,7 @@ def _too_broad() -> QueryTooBroad:
 
 
 @asynccontextmanager
-async def opened(dsn: str) -> AsyncIterator[EventStore]:
+async def opened(dsn: str, *, command_timeout: float = COMMAND_TIMEOUT_SECONDS) -> AsyncIterator[EventStore]:
     """Open the store behind a shard's query role; connections are made when they are needed."""
-    async with pooled(dsn, SETTINGS, command_timeout=COMMAND_TIMEOUT_SECONDS) as pool:
+    async with pooled(dsn, SETTINGS, command_timeout=command_timeout) as pool:
         yield EventStore(pool)

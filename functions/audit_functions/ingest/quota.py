@@ -32,11 +32,10 @@ class Quotas:
             bucket = self._new(tenant_id, limits, now)
         burst = limits.burst
         tokens = bucket.tokens + (now - bucket.at) * limits.events_per_second
-        if tokens > burst:
-            tokens = burst
+        tokens = min(tokens, burst)
         bucket.at = now
         bucket.tokens = tokens
-        missing = (events if events < burst else burst) - tokens
+        missing = min(burst, events) - tokens
         if missing > 0:
             raise RateLimited(
                 retry_after_seconds=missing / limits.events_per_second,

@@ -15,9 +15,9 @@ COMMIT_WAIT_SECONDS: Final = 5.0
 
 
 class Sent(NamedTuple):
-    """One event that went into a frame: its index in the request and its id."""
+    """One event that went into a frame: where it stood in the request, counted from 0, and its id."""
 
-    index: int
+    place: int
     id: str
 
 
@@ -45,7 +45,7 @@ class Submission:
             try:
                 await part.frame.acknowledged()
             except StreamUnavailable as error:
-                settled.refused += [(sent.index, error) for sent in part.events]
+                settled.refused += [(sent.place, error) for sent in part.events]
             else:
                 settled.accepted.append(part)
         settled.refused.sort(key=lambda item: item[0])
@@ -86,4 +86,4 @@ async def heard(frame: Frame, until: float) -> FrameOutcome | None:
 
 def _of_part(part: Part, outcome: FrameOutcome) -> Iterator[tuple[int, EventOutcome]]:
     mine = outcome.events[part.position : part.position + len(part.events)]
-    return zip((sent.index for sent in part.events), mine, strict=False)
+    return zip((sent.place for sent in part.events), mine, strict=False)

@@ -25,7 +25,10 @@ _LOCAL_HOST: Final = ".localhost"
 class ServedShard(Protocol):
     """What every function's shard offers to authentication and to readiness."""
 
-    shard_id: ShardId
+    @property
+    def shard_id(self) -> ShardId:
+        """The shard's id."""
+        ...
 
     @property
     def view(self) -> ConfigView:

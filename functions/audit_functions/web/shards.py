@@ -69,7 +69,6 @@ class ShardFolder(Generic[S]):
         for session in sessions:
             session.stop.set()
         await asyncio.gather(*(session.task for session in sessions), return_exceptions=True)
-        self._sessions.clear()
 
     def _scan(self) -> None:
         if self._draining:
@@ -109,8 +108,7 @@ class ShardFolder(Generic[S]):
             if not stop.is_set():
                 await _pause(stop, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        if not self._draining:
-            self._sessions.pop(shard_id, None)
+        self._sessions.pop(shard_id, None)
 
     async def _serve_once(self, shard_id: ShardId, stop: asyncio.Event) -> None:
         opening = asyncio.ensure_future(self._open_until(shard_id, stop))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.nats", "tests.support.postgres", "tests.support.provisioning"]
+pytest_plugins = [
+    "tests.support.nats",
+    "tests.support.postgres",
+    "tests.support.provisioning",
+    "tests.support.supervision",
+    "tests.support.writing",
+]
 
 # The time of one example says how busy the machine is; what must be quick has a test that measures it.
 settings.register_profile("project", deadline=None, print_blob=True)

@@ -10,17 +10,17 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final, Generic
+from typing import Final, Generic, TypeVar
 
 from audit_core.tenant import ShardId, is_id
 from audit_functions.logs import Log
-from audit_functions.web.auth import S
 
 SCAN_EVERY_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 
 _log: Final = Log("shards")
+S = TypeVar("S")
 
 
 class ShardFolder(Generic[S]):

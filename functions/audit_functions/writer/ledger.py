@@ -34,6 +34,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     events: list[EventKey]
     instances: list[bytes]
 
+    def __bool__(self) -> bool:
+        return bool(self.tenants or self.events or self.instances)
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What was looked up. A tenant or key that is absent has no log or leaf yet; of each instance its last row."""

@@ -6,17 +6,17 @@ import hashlib
 from dataclasses import dataclass, field
 
 from audit_core.canonical import canonical_json
-from audit_core.control import EPOCH, epoch_arguments
 from audit_core.frame import ControlFrame, Frame
 from audit_core.leaf import CONTROL_KINDS, Kind, salts
 from audit_core.outcome import FrameOutcome
 from audit_core.partitions import utc_day
 from audit_functions.writer.events import Leaves, Place
 from audit_functions.writer.ledger import Ledger, Touched
-from audit_functions.writer.producers import Arrival, Producer, seen, under
+from audit_functions.writer.producers import Arrival, Producer, lacking, seen, under, with_missing
 from audit_functions.writer.reading import Content, Letter
 from audit_functions.writer.rows import NO_COLUMNS, WHOLE_MESSAGE, DeadLetter, Row
 from audit_functions.writer.state import Message, Offset
+from audit_functions.writer.stream_check import epoch_behind
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +81,8 @@ class Settling:
             self._frame(content, place)
         elif isinstance(content, ControlFrame):
             self._whole_message(CONTROL_KINDS[content.action], content.tenant_id, message, place, content)
-            epoch = self._epoch_after(content)
+            if content.tenant_id == self.shard_id:
+                epoch = epoch_behind(self._offset, content) or epoch
         else:
             self._letter(message, content, place)
         self._offset = Offset(
@@ -94,9 +95,13 @@ class Settling:
         self._counts.messages += 1
         self._counts.bytes += len(message.data)
 
-    def lack(self, producer: Producer) -> None:
-        """Record what a watermark says of a producer, without a message."""
-        self._producers[producer.instance] = producer
+    def lack(self, instance: bytes, epoch: bytes, acknowledged: int) -> None:
+        """Record which frames of an instance never arrived, though it saw all up to `acknowledged` acknowledged."""
+        known = under(epoch, instance, self._producers.get(instance) or self.ledger.producer(instance))
+        numbers = lacking(known, acknowledged)
+        if numbers:
+            self._producers[instance] = with_missing(known, numbers)
+            self._counts.missing_frames += len(numbers)
 
     def batch(self) -> Batch:
         """Close the batch. The ledger goes on behind it."""
@@ -165,16 +170,3 @@ class Settling:
         )  # fmt: skip
         self._leaves.rows.append(row)
         return sequence
-
-    def _epoch_after(self, frame: ControlFrame) -> bytes:
-        """Return the epoch behind a control frame: another one if it opens it at this very place."""
-        here = self._offset
-        if frame.action != EPOCH:
-            return here.epoch
-        named = epoch_arguments(frame)
-        opens = frame.tenant_id == self.shard_id and (
-            named.previous_epoch,
-            named.offset,
-            named.frame_sha256,
-        ) == (here.epoch, here.stream_sequence, here.frame_sha256)
-        return named.epoch if opens else here.epoch

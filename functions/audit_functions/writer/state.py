@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from audit_core.errors import IntegrityError
+from audit_core.errors import AuditError, IntegrityError
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +82,25 @@ class Freeze(IntegrityError):
     def __init__(self, reason: Reason, **evidence: str | int) -> None:
         self.reason = reason
         self.evidence = evidence
+
+
+class FenceLost(AuditError):
+    """Another writer moved the offset: nothing of the batch was stored. The fields are stream sequences."""
+
+    __slots__ = ("found", "prepared_for")
+
+    def __init__(self, prepared_for: int, found: int) -> None:
+        self.prepared_for = prepared_for
+        self.found = found
+
+
+class RowsRefused(AuditError):
+    """PostgreSQL refuses something in a batch, and will again: `code` is its SQLSTATE. Nothing was stored."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: str) -> None:
+        self.code = code
 
 
 class Gap(NamedTuple):

@@ -17,43 +17,25 @@ import asyncpg
 from asyncpg import Connection
 from asyncpg.transaction import Transaction
 
-from audit_core.errors import AuditError, StoreUnavailable
+from audit_core.errors import StoreUnavailable
 from audit_core.partitions import dedupe_slot
 from audit_functions.adapters.postgres import away_as_unavailable, connected, sql
 from audit_functions.writer.ledger import Found, Wanted
 from audit_functions.writer.producers import Producer
 from audit_functions.writer.rows import LANDING_COLUMNS, Row
 from audit_functions.writer.settle import Batch
-from audit_functions.writer.state import Freeze, Offset, Reason, Remembered
+from audit_functions.writer.state import FenceLost, Freeze, Offset, Reason, Remembered, RowsRefused
 
 LANDINGS: Final = 2
 _SETTINGS: Final = {"application_name": "audit writer", "temp_buffers": "32MB"}
 _SQL: Final = sql("writer")
 
 
-class FenceLost(AuditError):
-    """Another writer moved the offset: nothing of the batch was stored."""
-
-    __slots__ = ("found", "prepared_for")
-
-    def __init__(self, prepared_for: int, found: int) -> None:
-        self.prepared_for = prepared_for
-        self.found = found
-
-
-class RowsRefused(AuditError):
-    """PostgreSQL refuses something in the batch whatever is tried: `code` is its SQLSTATE."""
-
-    __slots__ = ("code",)
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-
-
 class ShardStore:
     """One shard in PostgreSQL. Raises StoreUnavailable where another try may help."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: Callable[[], str]) -> None:
+        """`dsn` is asked for each connection: a password may change meanwhile."""
         self._lookups = _Session(dsn, _nothing)
         self._landings = tuple(_Session(dsn, _make_landing) for _ in range(LANDINGS))
         self._free = _all_of(self._landings)
@@ -172,24 +154,26 @@ class Landed:
 class _Session:
     """One connection at a time, made anew after any error on it."""
 
-    def __init__(self, dsn: str, prepare: Callable[[Connection], Awaitable[None]]) -> None:
+    def __init__(self, dsn: Callable[[], str], prepare: Callable[[Connection], Awaitable[None]]) -> None:
         self._dsn = dsn
         self._prepare = prepare
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def used(self) -> AsyncIterator[Connection]:
-        """Give the connection, and drop it unless what it was used for ended as it should."""
-        try:
-            with away_as_unavailable():
-                yield await self._open()
-        except asyncpg.PostgresError as error:
-            self.drop()
-            raise _translated(error) from error
-        except BaseException:
-            self.drop()
-            raise
+        """Give the connection to one at a time, and drop it unless what it was used for ended as it should."""
+        async with self._turn:
+            try:
+                with away_as_unavailable():
+                    yield await self._open()
+            except asyncpg.PostgresError as error:
+                self.drop()
+                raise _translated(error) from error
+            except BaseException:
+                self.drop()
+                raise
 
     def drop(self) -> None:
         """Give up the connection and whatever it was doing."""
@@ -203,7 +187,7 @@ class _Session:
     async def _open(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             await self.close()
-            self._connection = await self._stack.enter_async_context(connected(self._dsn, _SETTINGS))
+            self._connection = await self._stack.enter_async_context(connected(self._dsn(), _SETTINGS))
             await self._prepare(self._connection)
         return self._connection
 

@@ -37,6 +37,7 @@ from audit_operator.clients.nats_jwt import (
 from audit_operator.local.nats import EmbeddedNats
 from audit_operator.local.processes import die_with_parent
 
+START_SECONDS = 20.0
 PERMISSIONS: dict[str, Callable[[str], Permissions]] = {
     "ingest": ingest_permissions,
     "writer": writer_permissions,
@@ -69,7 +70,8 @@ class NatsServer:
 
     async def started(self) -> None:
         self.start()
-        await self.embedded.ready()
+        async with asyncio.timeout(START_SECONDS):
+            await self.embedded.ready()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:

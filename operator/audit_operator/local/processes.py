@@ -1,7 +1,7 @@
 """Child processes that stay up: started in order, restarted when they die, stopped in reverse order.
 
-Each child has a process group of its own, so that Ctrl-C reaches only us and we stop them in order; the kernel ends it
-when we die without that chance.
+Each child has a process group of its own, so that Ctrl-C reaches only us and we stop them in order. When we die without
+that chance the kernel tells them to stop; one that does not is ended before its successor is started.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from audit_operator.local.errors import CannotRun
+from audit_operator.local.leftovers import end, note_process, noted_process
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 HEALTHY_AFTER_SECONDS: Final = 10.0
-_LOG_BYTES: Final = 16 << 20
+LOG_BYTES: Final = 16 << 20
+"""A log longer than this is put aside when its process is started; one older log is kept."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 
@@ -37,9 +41,10 @@ class RunAs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to run. `prepare` is called before every start and returns the arguments (ports may have to change).
+    """What to run. `prepare` is called in a thread before every start and returns the arguments.
 
-    `stop` asks for an orderly end, which may take `stop_seconds`; `ready` returns when the process serves.
+    `stop` asks for an orderly end, which may take `stop_seconds`; `ready` returns when the process serves, for which it
+    has `ready_seconds`.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Command:
     stop: signal.Signals = signal.SIGTERM
     stop_seconds: float = 15.0
     ready: Callable[[], Awaitable[None]] | None = None
+    ready_seconds: float = 90.0
     restarts: bool = True
 
 
@@ -58,38 +64,64 @@ class _Child:
     command: Command
     process: asyncio.subprocess.Process | None = None
     watch: asyncio.Task[None] | None = None
-    wanted: bool = True
+
+
+def _unsaid(_name: str, _trouble: Exception) -> None:
+    """Leave it to the process's own log."""
 
 
 class Supervisor:
-    """Owns the children. `on_exit(name, status)` is told of every death that was not asked for."""
+    """Owns the children. Neither of the two it tells may raise.
 
-    def __init__(self, logs: Path, on_exit: Callable[[str, int], None]) -> None:
+    `on_exit(name, status)` hears of every death that was not asked for, `on_failed_start(name, trouble)` of every
+    restart that came to nothing; each is followed by another try.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        on_exit: Callable[[str, int], None],
+        on_failed_start: Callable[[str, Exception], None] = _unsaid,
+    ) -> None:
         self._logs = logs
         self._on_exit = on_exit
+        self._on_failed_start = on_failed_start
         self._children: dict[str, _Child] = {}
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def start(self, command: Command) -> None:
-        """Start a process and watch it from now on; return when it is ready."""
+        """Start a process and watch it from now on; return when it is ready.
+
+        Raises CannotRun, or what `prepare` and `ready` raise; nothing of it runs then.
+        """
         child = self._children[command.name] = _Child(command)
-        await self._launch(child)
+        try:
+            await self._launch(child)
+        except BaseException:
+            await self._end(child)
+            del self._children[command.name]
+            raise
         child.watch = asyncio.create_task(self._keep_up(child), name=f"watch {command.name}")
 
     async def stop(self, name: str) -> None:
         """Stop one process and do not start it again."""
-        child = self._children.pop(name)
-        child.wanted = False
-        await self._end(child)
-        if child.watch is not None:
+        child = self._children[name]
+        if child.watch is not None:  # first, so that nothing is started behind our back
             child.watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await child.watch
+            await asyncio.gather(child.watch, return_exceptions=True)
+        await self._end(child)
+        self._children.pop(name, None)
 
     async def stop_all(self) -> None:
         """Stop everything, the last started first."""
         for name in reversed(list(self._children)):
             await self.stop(name)
+
+    def kill_all(self) -> None:
+        """Kill everything at once, without an orderly end."""
+        for child in self._children.values():
+            if child.process is not None and child.process.returncode is None:
+                _kill_group(child.process)
 
     def pids(self) -> dict[str, int]:
         """Return the processes that run now."""
@@ -102,11 +134,10 @@ class Supervisor:
 
     async def _launch(self, child: _Child) -> None:
         command = child.command
-        arguments = command.prepare()
-        path = self.log(command.name)
-        if path.exists() and path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as log:
+        note = self._logs / f"{command.name}.pid"
+        await asyncio.to_thread(end, partial(noted_process, note), command.stop, command.stop_seconds)
+        arguments = await asyncio.to_thread(command.prepare)
+        with self._opened_log(command.name).open("ab") as log:
             child.process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -115,69 +146,95 @@ class Supervisor:
                 env=dict(command.environment) if command.environment is not None else None,
                 cwd=command.folder,
                 process_group=0,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(_die_with, os.getpid(), command.stop),
                 user=None if command.run_as is None else command.run_as.uid,
                 group=None if command.run_as is None else command.run_as.gid,
                 extra_groups=None if command.run_as is None else [],
             )
+        note_process(note, child.process.pid)
         if command.ready is not None:
-            await self._until_ready(child, command.ready)
+            await self._until_ready(child.process, command, command.ready)
 
-    async def _until_ready(self, child: _Child, ready: Callable[[], Awaitable[None]]) -> None:
-        assert child.process is not None
+    def _opened_log(self, name: str) -> Path:
+        path = self.log(name)
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+    async def _until_ready(
+        self, process: asyncio.subprocess.Process, command: Command, ready: Callable[[], Awaitable[None]]
+    ) -> None:
         waiting = asyncio.ensure_future(ready())
-        ended = asyncio.create_task(child.process.wait())
+        ended = asyncio.ensure_future(process.wait())
+        both = {waiting, ended}
         try:
-            await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=command.ready_seconds, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
-                waiting.result()
-            else:
-                name = child.command.name
-                raise CannotRun(
-                    f"{name} ended with status {child.process.returncode} while starting",
-                    f"see {self.log(name)}",
-                )
+                return waiting.result()
+            how = f"ended with status {process.returncode} while starting"
+            late = f"did not start within {command.ready_seconds:g} s"
+            raise CannotRun(
+                f"{command.name} {how if ended.done() else late}", f"see {self.log(command.name)}"
+            )
         finally:
-            for task in (waiting, ended):
+            for task in both:
                 task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
     async def _keep_up(self, child: _Child) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while child.wanted:
+        name, pause = child.command.name, FIRST_PAUSE_SECONDS
+        while True:
             assert child.process is not None
             started = time.monotonic()
             status = await child.process.wait()
-            if not self._is_wanted(child):
-                return
-            self._on_exit(child.command.name, status)
+            _kill_group(child.process)  # its own children would hold on to its port
+            child.process = None
+            self._on_exit(name, status)
             if not child.command.restarts:
                 return
             if time.monotonic() - started > HEALTHY_AFTER_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            # One that does not come up is met again by the next round: its process has ended or is ended here.
-            with contextlib.suppress(CannotRun):
-                await self._launch(child)
+            while not await self._launched_again(child):
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _is_wanted(self, child: _Child) -> bool:
-        return child.wanted
+    async def _launched_again(self, child: _Child) -> bool:
+        try:
+            await self._launch(child)
+        except Exception as trouble:  # noqa: BLE001 - whatever it is, it is said, and another try follows
+            self._on_failed_start(child.command.name, trouble)
+            await self._end(child)
+            return False
+        return True
 
     async def _end(self, child: _Child) -> None:
         process = child.process
-        if process is None or process.returncode is not None:
+        if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(child.command.stop)
-        try:
-            async with asyncio.timeout(child.command.stop_seconds):
-                await process.wait()
-        except TimeoutError:
+        if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+                process.send_signal(child.command.stop)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(child.command.stop_seconds):
+                    await process.wait()
+        _kill_group(process)
+        await process.wait()
+        child.process = None  # from now on its number may be another's
 
 
 def die_with_parent() -> None:
-    """Make the kernel end this process when its parent dies; for use between fork and exec."""
+    """Make the kernel kill this process when its parent dies; for use between fork and exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _die_with(parent: int, how: signal.Signals) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, how)
+    if os.getppid() != parent:  # it died before we could ask
+        os._exit(1)
+
+
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

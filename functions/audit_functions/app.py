@@ -47,7 +47,7 @@ def application(settings: Settings) -> ASGIApp:
     telemetry = Telemetry(registry)
     made: Mapping[str, Callable[[], HttpFunction]] = {
         "ingest": lambda: ingest_function(settings, telemetry),
-        "query": lambda: query_function(settings),
+        "query": lambda: query_function(settings, registry),
     }
     functions = [made[name]() for name in settings.functions]
     vital = Vital(_end_process)

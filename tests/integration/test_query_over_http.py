@@ -205,9 +205,11 @@ async def test_a_database_that_cannot_be_used_is_503_until_it_can(acme: Acme) ->
     [shard] = acme.server.function.folder.serving.values()
     assert shard.problem() is None
     assert shard.impairment() == "database away: TooManyConnectionsError"
+    assert acme.server.metric("audit_query_databases_away_count") == 1
     await acme.server.provisioned.database.admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
     assert (await acme.server.answered(200, key=acme.key)).status == 200
     assert shard.impairment() is None
+    assert acme.server.metric("audit_query_databases_away_count") == 0
 
 
 async def test_a_password_that_changed_is_taken_up_from_its_file(acme: Acme) -> None:
@@ -219,6 +221,20 @@ async def test_a_password_that_changed_is_taken_up_from_its_file(acme: Acme) -> 
     assert (await acme.server.get(key=acme.key)).status == 503
     file.write_text(old.replace(password, "another-one"))
     assert (await acme.server.answered(200, key=acme.key)).status == 200
+
+
+async def test_answers_and_refusals_are_counted(acme: Acme) -> None:
+    await acme.write(*(acme.logged({"event_type": "a.b"}, n, id=f"e-{n}") for n in range(3)))
+    for query in ("", "limit=2", "page=1"):
+        await acme.server.get(LOGS, query, key=acme.key)
+    for event_id in ("e-1", "e-9"):
+        await acme.server.get(f"{LOGS}/{event_id}", key=acme.key)
+    metric = acme.server.metric
+    assert metric("audit_query_request_seconds_count", operation="searchEvents") == 2
+    assert metric("audit_query_request_seconds_count", operation="readEvent") == 1
+    assert metric("audit_query_requests_refused_total", operation="searchEvents", status="400") == 1
+    assert metric("audit_query_requests_refused_total", operation="readEvent", status="404") == 1
+    assert metric("audit_query_events_shown_total") == 3 + 2 + 1
 
 
 async def test_a_shard_that_is_made_later_is_served_without_a_restart(acme: Acme) -> None:

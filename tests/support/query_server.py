@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from prometheus_client import CollectorRegistry
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message
 
@@ -45,6 +46,7 @@ class QueryServer:
     provisioned: Provisioned
     function: HttpFunction
     app: ASGIApp
+    registry: CollectorRegistry
 
     async def get(
         self,
@@ -87,6 +89,10 @@ class QueryServer:
             b"".join(message.get("body", b"") for message in rest),
         )
 
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the value of a metric, zero before it was counted."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
     async def serves(self, *shard_ids: str) -> None:
         """Return when these shards are open and their configuration is there."""
         serving = self.function.folder.serving
@@ -115,11 +121,12 @@ async def serving_queries(provisioned: Provisioned) -> AsyncIterator[QueryServer
             "AUDIT_NATS_URL": provisioned.nats.url,
         }
     )
-    function = query_function(settings)
+    registry = CollectorRegistry()
+    function = query_function(settings, registry)
     router = Router([Route(route.path, function.handlers[route.operation_id]) for route in ROUTES])
     running = asyncio.create_task(function.folder.run())
     try:
-        yield QueryServer(provisioned, function, router)
+        yield QueryServer(provisioned, function, router, registry)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):

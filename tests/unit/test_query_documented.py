@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from audit_core.query import DEFAULT_LIMIT, MAX_LIMIT, Search
 from audit_core.query_parameters import FILTER_PARAMETERS, parse_search
@@ -42,6 +43,7 @@ def test_every_example_has_the_documented_shape() -> None:
 
 
 def test_every_row_has_a_handler_and_needs_the_reading_scope() -> None:
-    function = query_function(settings_from({"AUDIT_FUNCTIONS": "query", "AUDIT_SHARDS": "/nowhere"}))
+    settings = settings_from({"AUDIT_FUNCTIONS": "query", "AUDIT_SHARDS": "/nowhere"})
+    function = query_function(settings, CollectorRegistry())
     assert {route.operation_id for route in ROUTES} == set(function.handlers)
     assert {(route.scope, route.function) for route in ROUTES} == {("events:read", "query")}

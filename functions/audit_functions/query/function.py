@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -19,6 +20,7 @@ from audit_functions.query.answer import event_answer, page_answer
 from audit_functions.query.routes import READ_EVENT, SEARCH_EVENTS
 from audit_functions.query.service import Reader
 from audit_functions.query.shard import QueryShard
+from audit_functions.query.telemetry import QueryTelemetry
 from audit_functions.settings import Settings
 from audit_functions.web.auth import Caller, Directory
 from audit_functions.web.endpoint import Guarded
@@ -30,31 +32,45 @@ _POOLED_SHARE: Final = MAX_CONNECTIONS // 2
 """So that one tenant's slow queries leave connections for the others in its pool."""
 
 
-def query_function(settings: Settings) -> HttpFunction:
+def query_function(settings: Settings, registry: CollectorRegistry) -> HttpFunction:
     """Return the function for the shards in the settings' folder. Nothing runs yet."""
     folder = ShardFolder(
         settings.shards, (shard.CREDENTIALS, shard.DSN), partial(shard.opened, settings.nats_url)
     )
     directory = Directory(folder.serving, folder.awaited)
+    readings = Readings(QueryTelemetry(registry, partial(_databases_away, folder)))
     handlers: Mapping[str, ASGIApp] = {
-        SEARCH_EVENTS: Guarded(directory, "events:read", search_events),
-        READ_EVENT: Guarded(directory, "events:read", read_event),
+        SEARCH_EVENTS: Guarded(directory, "events:read", readings.search_events),
+        READ_EVENT: Guarded(directory, "events:read", readings.read_event),
     }
     return HttpFunction(name="query", folder=folder, handlers=handlers)
 
 
-async def search_events(request: Request, caller: Caller[QueryShard]) -> Response:
-    """Answer one page."""
-    search = parse_search(_parameters(request, caller))
-    page = await caller.shard.query.page(_reader(caller), search)
-    return _json(page_answer(page, caller.tenant.name))
+class Readings:
+    """The handlers."""
+
+    def __init__(self, telemetry: QueryTelemetry) -> None:
+        self._telemetry = telemetry
+
+    async def search_events(self, request: Request, caller: Caller[QueryShard]) -> Response:
+        """Answer one page."""
+        with self._telemetry.answering(SEARCH_EVENTS):
+            search = parse_search(_parameters(request, caller))
+            page = await caller.shard.query.page(_reader(caller), search)
+            self._telemetry.events.inc(len(page.events))
+            return _json(page_answer(page, caller.tenant.name))
+
+    async def read_event(self, request: Request, caller: Caller[QueryShard]) -> Response:
+        """Answer one event."""
+        with self._telemetry.answering(READ_EVENT):
+            refuse_parameters(_parameters(request, caller))
+            event = await caller.shard.query.event(_reader(caller), request.path_params["id"])
+            self._telemetry.events.inc()
+            return _json(event_answer(event, caller.tenant.name))
 
 
-async def read_event(request: Request, caller: Caller[QueryShard]) -> Response:
-    """Answer one event."""
-    refuse_parameters(_parameters(request, caller))
-    event = await caller.shard.query.event(_reader(caller), request.path_params["id"])
-    return _json(event_answer(event, caller.tenant.name))
+def _databases_away(folder: ShardFolder[QueryShard]) -> int:
+    return sum(shard.impairment() is not None for shard in folder.serving.values())
 
 
 def _reader(caller: Caller[QueryShard]) -> Reader:

@@ -134,9 +134,10 @@ async def test_drift_of_the_stream_is_mended(provisioned: Provisioned) -> None:
     made = await provisioned.reconciler.converge(a_tenant("acme"))
     stream = await provisioned.stream(made.shard_id)
     assert stream is not None
-    await provisioned.streams.update_stream(
-        msgspec.structs.replace(stream.config, max_age=3600 * 10**9, discard="old")
-    )
+    async with provisioned.streams(made.shard_id) as streams:
+        await streams.update_stream(
+            msgspec.structs.replace(stream.config, max_age=3600 * 10**9, discard="old")
+        )
     mended = await provisioned.reconciler.converge_shard(made.shard_id)
     assert mended.changes == (stream_name(made.shard_id),)
     now = await provisioned.stream(made.shard_id)
@@ -147,13 +148,14 @@ async def test_drift_of_the_stream_is_mended(provisioned: Provisioned) -> None:
 async def test_drift_of_the_configuration_is_mended(provisioned: Provisioned) -> None:
     """A bucket that was restored from an old copy opens nothing."""
     made = await provisioned.reconciler.converge(a_pooled_tenant("globex"))
-    bucket, before = provisioned.bucket(made.shard_id), await provisioned.view(made.shard_id)
+    before = await provisioned.view(made.shard_id)
     revoked = KeyGrant(tenant_id="z" * 16, key_id="old", principal="x", scopes=("events:read",))
-    await bucket.put(f"key.{'ab' * 32}", msgspec.json.encode(revoked))
-    await bucket.put(f"tenant.{'z' * 16}.secret", b'{"secret":""}')
-    entry = await bucket.entry(f"tenant.{made.tenant_id}.spec")
-    assert entry is not None
-    await bucket.put(f"tenant.{made.tenant_id}.spec", b"{}", revision=entry.revision)
+    async with provisioned.bucket(made.shard_id) as bucket:
+        await bucket.put(f"key.{'ab' * 32}", msgspec.json.encode(revoked))
+        await bucket.put(f"tenant.{'z' * 16}.secret", b'{"secret":""}')
+        entry = await bucket.entry(f"tenant.{made.tenant_id}.spec")
+        assert entry is not None
+        await bucket.put(f"tenant.{made.tenant_id}.spec", b"{}", revision=entry.revision)
     await provisioned.reconciler.converge_shard(made.shard_id)
     await provisioned.reconciler.converge(a_pooled_tenant("globex"))
     after = await provisioned.view(made.shard_id)
@@ -162,7 +164,8 @@ async def test_drift_of_the_configuration_is_mended(provisioned: Provisioned) ->
 
 async def test_what_the_writer_says_in_the_configuration_stays(provisioned: Provisioned) -> None:
     made = await provisioned.reconciler.converge(a_tenant("acme"))
-    await provisioned.bucket(made.shard_id).put("shard.trimmed", b'{"through":4}')
+    async with provisioned.bucket(made.shard_id) as bucket:
+        await bucket.put("shard.trimmed", b'{"through":4}')
     await provisioned.reconciler.converge_shard(made.shard_id)
     view = await provisioned.view(made.shard_id)
     assert view.trimmed is not None
@@ -191,9 +194,8 @@ async def test_a_crash_before_the_shard_was_opened_is_finished_under_the_same_ep
     shards = provisioned.reconciler.shards
     async with provisioned.reconciler.database() as connection:
         await shards.provision(connection, unassigned)
-    await provisioned.streams.create_stream(
-        wanted_stream("a" * 16, b"\5" * 16, max_bytes=64 * MIB, replicas=1)
-    )
+    async with provisioned.streams("a" * 16) as streams:
+        await streams.create_stream(wanted_stream("a" * 16, b"\5" * 16, max_bytes=64 * MIB, replicas=1))
     made = await provisioned.reconciler.converge(resource)
     assert (made.shard_id, made.troubles) == ("a" * 16, ())
     offset = await shard_offset(provisioned.database.admin, "a" * 16)

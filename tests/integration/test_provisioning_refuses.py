@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from audit_core.errors import StreamUnavailable
 from audit_core.projection import DURABILITY_KEY
 from audit_core.tenant import stream_name
-from audit_operator.clients.buckets import Bucket
-from audit_operator.clients.jetstream import JetStreamRefused, StreamConfig
+from audit_operator.clients.buckets import Bucket, bucket_config
+from audit_operator.clients.jetstream import JetStreamRefused
 from audit_operator.clients.tenants import tenants
 from audit_operator.model.audittenant import AuditTenant
 from audit_operator.model.invalid import FieldProblem, InvalidResource
@@ -92,7 +91,8 @@ async def test_a_stream_that_vanished_is_reported_and_not_created_again(
     provisioned: Provisioned,
 ) -> None:
     made = await provisioned.reconciler.converge(a_tenant("acme"))
-    await provisioned.streams.delete_stream(stream_name(made.shard_id))
+    async with provisioned.streams(made.shard_id) as streams:
+        await streams.delete_stream(stream_name(made.shard_id))
     limits = {"eventsPerSecond": 9}
     again = await provisioned.reconciler.converge(a_tenant("acme", ingest={"limits": limits}))
     [trouble] = again.troubles
@@ -105,9 +105,10 @@ async def test_a_stream_that_vanished_is_reported_and_not_created_again(
 
 async def test_a_stream_of_another_epoch_is_reported_and_left_as_it_is(provisioned: Provisioned) -> None:
     made = await provisioned.reconciler.converge(a_tenant("acme"))
-    await provisioned.streams.delete_stream(stream_name(made.shard_id))
     strange = wanted_stream(made.shard_id, b"\3" * 16, max_bytes=70 * MIB, replicas=1)
-    await provisioned.streams.create_stream(strange)
+    async with provisioned.streams(made.shard_id) as streams:
+        await streams.delete_stream(stream_name(made.shard_id))
+        await streams.create_stream(strange)
     again = await provisioned.reconciler.converge(a_tenant("acme"))
     [trouble] = again.troubles
     assert isinstance(trouble, StreamBroken)
@@ -153,9 +154,8 @@ async def test_an_attestation_that_became_untrue_is_withdrawn(
     async with AsyncExitStack() as exits:
         provisioned = await provisioned_on(exits, database, lax_nats, tmp_path)
         made = await provisioned.reconciler.converge(a_tenant("acme"))
-        await provisioned.bucket(made.shard_id).put(
-            DURABILITY_KEY, b'{"attested_at":1,"peers":["gone"],"replicas":1}'
-        )
+        async with provisioned.bucket(made.shard_id) as bucket:
+            await bucket.put(DURABILITY_KEY, b'{"attested_at":1,"peers":["gone"],"replicas":1}')
         swept = await provisioned.reconciler.converge_shard(made.shard_id)
         assert swept.changes == (DURABILITY_KEY,)
         assert (await provisioned.view(made.shard_id)).durability is None
@@ -179,20 +179,17 @@ async def test_without_room_for_its_stream_a_tenant_gets_no_credentials_and_othe
 
 async def test_an_entry_that_someone_else_changed_is_not_overwritten(provisioned: Provisioned) -> None:
     made = await provisioned.reconciler.converge(a_tenant("acme"))
-    bucket = provisioned.bucket(made.shard_id)
-    assert not await bucket.put(f"tenant.{made.tenant_id}.spec", b"{}", revision=0)
-    assert not await bucket.delete(f"tenant.{made.tenant_id}.spec", revision=999)
+    async with provisioned.bucket(made.shard_id) as bucket:
+        assert not await bucket.put(f"tenant.{made.tenant_id}.spec", b"{}", revision=0)
+        assert not await bucket.delete(f"tenant.{made.tenant_id}.spec", revision=999)
 
 
 async def test_a_bucket_of_many_entries_is_read_whole(provisioned: Provisioned) -> None:
-    config: dict[str, Any] = {"name": "KV_many", "subjects": ("$KV.many.>",), "max_msgs_per_subject": 1}
-    await provisioned.streams.create_stream(
-        StreamConfig(**config, discard="new", allow_direct=True, max_bytes=4 * MIB)
-    )
-    bucket = Bucket(provisioned.streams, "many")
-    try:
+    async with provisioned.streams("m" * 16) as streams:
+        await streams.create_stream(bucket_config("many", max_bytes=4 * MIB, replicas=1))
+        bucket = Bucket(streams, "many")
         for number in range(1100):
-            assert await bucket.put(f"a.{number}", os.urandom(8))
+            assert await bucket.put(f"a.{number}", b"value")
         entry = await bucket.entry("a.3")
         assert entry is not None
         assert await bucket.delete("a.3", revision=entry.revision)
@@ -203,5 +200,35 @@ async def test_a_bucket_of_many_entries_is_read_whole(provisioned: Provisioned) 
         assert deleted is not None
         assert deleted.value is None
         assert await bucket.put("a.3", b"again", revision=deleted.revision)
-    finally:
-        await provisioned.streams.delete_stream("KV_many")
+
+
+async def test_a_connection_that_broke_is_replaced(
+    provisioned: Provisioned, new_nats: Callable[[], NatsServer], tmp_path: Path
+) -> None:
+    server = new_nats()
+    await server.started()
+    async with AsyncExitStack() as exits:
+        provisioned = await provisioned_on(exits, provisioned.database, server, tmp_path)
+        made = await provisioned.reconciler.converge(a_tenant("acme"))
+        server.kill()
+        with pytest.raises(StreamUnavailable):
+            await provisioned.reconciler.converge(a_tenant("acme"))
+        await server.started()
+        again = await provisioned.reconciler.converge(a_tenant("acme"))
+        assert (again.tenant_id, again.troubles) == (made.tenant_id, ())
+
+
+async def test_a_server_that_forgot_an_account_learns_of_it_again(
+    provisioned: Provisioned, new_nats: Callable[[], NatsServer], tmp_path: Path
+) -> None:
+    server = new_nats()
+    await server.started()
+    async with AsyncExitStack() as exits:
+        provisioned = await provisioned_on(exits, provisioned.database, server, tmp_path)
+        made = await provisioned.reconciler.converge(a_tenant("acme"))
+        server.stop()
+        for jwt in (server.folder / "accounts").glob("*.jwt"):
+            jwt.unlink()
+        await server.started()
+        again = await provisioned.reconciler.converge(a_tenant("acme"))
+        assert (again.tenant_id, again.troubles) == (made.tenant_id, ())

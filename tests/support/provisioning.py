@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 from asyncpg import Connection
-from nats.aio.client import Client
 
 from audit_core.projection import ConfigView
 from audit_core.tenant import config_bucket, stream_name, watermark_bucket
 from audit_operator.clients import postgres
 from audit_operator.clients.buckets import Bucket, Entry, stream_of
+from audit_operator.clients.cluster import Cluster
 from audit_operator.clients.jetstream import JetStream, StreamConfig, StreamInfo
-from audit_operator.clients.nats_jwt import PROVISIONER_INBOX
-from audit_operator.clients.servers import Servers
 from audit_operator.local.keys import KeyFolder
 from audit_operator.local.shard_folder import ShardFolder
 from audit_operator.reconcile.converge import Reconciler
 from audit_operator.reconcile.installation import Installation
 from audit_operator.reconcile.keys import FirstKey
 from audit_operator.reconcile.shard import ShardReconciler
-from tests.support.nats import NatsServer, connected
+from tests.support.nats import NatsServer
 from tests.support.postgres import NOW, Database
 
 MIB = 1 << 20
@@ -49,14 +47,12 @@ class Provisioned:
     database: Database
     nats: NatsServer
     folder: Path
-    account: Client
     reconciler: Reconciler
     clock: Clock
-    opened: list[str] = field(default_factory=list)
 
-    @property
-    def streams(self) -> JetStream:
-        return JetStream(self.account)
+    def streams(self, shard_id: str) -> AbstractAsyncContextManager[JetStream]:
+        """Use JetStream in a shard's account."""
+        return self.reconciler.shards.cluster.streams(shard_id)
 
     @property
     def shards(self) -> Path:
@@ -70,16 +66,21 @@ class Provisioned:
         return key
 
     async def stream(self, shard_id: str) -> StreamInfo | None:
-        return await self.streams.stream(stream_name(shard_id))
+        async with self.streams(shard_id) as streams:
+            return await streams.stream(stream_name(shard_id))
 
-    def bucket(self, shard_id: str) -> Bucket:
-        return Bucket(self.streams, config_bucket(shard_id))
+    @asynccontextmanager
+    async def bucket(self, shard_id: str) -> AsyncIterator[Bucket]:
+        """Use a shard's configuration bucket."""
+        async with self.streams(shard_id) as streams:
+            yield Bucket(streams, config_bucket(shard_id))
 
     async def view(self, shard_id: str) -> ConfigView:
         """Return the configuration as the functions see it."""
         view = ConfigView()
-        for key, entry in (await self.bucket(shard_id).entries()).items():
-            assert view.apply(key, entry.value) is None
+        async with self.bucket(shard_id) as bucket:
+            for key, entry in (await bucket.entries()).items():
+                assert view.apply(key, entry.value) is None
         return view
 
     async def observed(self, shard_id: str) -> Observed:
@@ -88,11 +89,13 @@ class Provisioned:
             stream_name(shard_id),
             *map(stream_of, (config_bucket(shard_id), watermark_bucket(shard_id))),
         )
-        streams = [await self.streams.stream(name) for name in names]
+        async with self.streams(shard_id) as account, self.bucket(shard_id) as bucket:
+            streams = [await account.stream(name) for name in names]
+            entries = await bucket.entries()
         return Observed(
             streams=tuple(stream.config for stream in streams if stream is not None),
             sequences=tuple(stream.state.last_seq for stream in streams if stream is not None),
-            entries=await self.bucket(shard_id).entries(),
+            entries=entries,
             rows=await row_versions(self.database.admin, shard_id),
             files={
                 str(path.relative_to(self.folder)): (path.stat().st_mtime_ns, path.read_text())
@@ -137,13 +140,10 @@ async def row_versions(connection: Connection, shard_id: str) -> tuple[tuple[str
 
 def a_reconciler(
     database: Database,
-    account: Client,
-    system: Client,
+    cluster: Cluster,
     nats: NatsServer,
     folder: Path,
     clock: Clock,
-    *,
-    installation: Installation | None = None,
 ) -> Reconciler:
     """Wire a reconciler as the local runtime does."""
 
@@ -151,16 +151,14 @@ def a_reconciler(
         return postgres.connected(database.server.dsn(database=database.name))
 
     shards = ShardReconciler(
-        installation=installation
-        or Installation(
+        installation=Installation(
             stream_replicas=1,
             stream_max_bytes=64 * MIB,
             pool_max_bytes=64 * MIB,
             config_max_bytes=4 * MIB,
             watermark_max_bytes=MIB,
         ),
-        streams=JetStream(account),
-        servers=Servers(system),
+        cluster=cluster,
         credentials=ShardFolder(
             folder=folder / "shards",
             authority=nats.embedded.authority,
@@ -179,18 +177,14 @@ async def provisioned_on(
     exits: AsyncExitStack, database: Database, nats: NatsServer, folder: Path
 ) -> Provisioned:
     """Connect a reconciler to running servers for as long as `exits` is open."""
-    account = await exits.enter_async_context(nats.provisioner())
-    creds = nats.folder / "system.creds"
-    creds.touch(mode=0o600)
-    creds.write_text(nats.embedded.authority.system_creds(os.urandom))
-    system = await exits.enter_async_context(connected(nats.url, creds, PROVISIONER_INBOX))
+    cluster = Cluster(lambda: nats.url, nats.embedded.authority, os.urandom)
+    await exits.enter_async_context(cluster)
     clock = Clock()
     return Provisioned(
         database=database,
         nats=nats,
         folder=folder,
-        account=account,
-        reconciler=a_reconciler(database, account, system, nats, folder, clock),
+        reconciler=a_reconciler(database, cluster, nats, folder, clock),
         clock=clock,
     )
 

@@ -13,7 +13,7 @@ from audit_operator.reconcile.stream import (
     Step,
     StreamBroken,
     allotted_bytes,
-    step,
+    bucket_step,
     stream_step,
     wanted_stream,
 )
@@ -98,7 +98,7 @@ def test_after_a_recovery_the_epoch_of_the_offset_counts() -> None:
 
 
 def test_what_the_server_adds_is_no_difference() -> None:
-    assert step(WANTED, _observed()) is Step.KEEP
+    assert bucket_step(WANTED, _observed()) is Step.KEEP
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_the_server_adds_is_no_difference() -> None:
 )
 def test_drift_is_mended(drift: dict[str, object]) -> None:
     drifted = msgspec.structs.replace(WANTED, **drift)
-    assert step(WANTED, _observed(drifted)) is Step.UPDATE
+    assert bucket_step(WANTED, _observed(drifted)) is Step.UPDATE
 
 
 def _disk(total: int, reserved: int = 0) -> Disk:

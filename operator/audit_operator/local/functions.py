@@ -9,7 +9,7 @@ import sys
 from typing import Final
 
 from audit_operator.local.errors import CannotRun
-from audit_operator.local.ports import HOST, demand_free, remembered_port
+from audit_operator.local.ports import HOST, remembered_port
 from audit_operator.local.processes import Command
 from audit_operator.local.stack import Stack
 
@@ -41,19 +41,15 @@ async def ready(port: int) -> None:
         async with asyncio.timeout(READY_SECONDS):
             while status != http.client.OK:
                 await asyncio.sleep(0.1)
-                status, body = await asyncio.to_thread(_asked, port)
+                status, body = await asyncio.to_thread(asked, port)
     except TimeoutError as error:
         raise CannotRun(
             f"the functions are not ready: {body}", "see functions.log in the state folder"
         ) from error
 
 
-def demand_port(port: int) -> None:
-    """Raise CannotRun when the functions could not listen."""
-    demand_free(port, "AUDIT_PORT")
-
-
-def _asked(port: int) -> tuple[int, str]:
+def asked(port: int) -> tuple[int, str]:
+    """Return the status and the text of `/readyz`, status 0 when nothing answers."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ASK_SECONDS)
     try:
         connection.request("GET", "/readyz")

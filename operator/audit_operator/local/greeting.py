@@ -1,4 +1,7 @@
-"""What `up` prints when everything runs: where, with which key, with which call, and what this machine cannot promise. Pure."""
+"""What `up` prints when everything runs: where, with which key, with which call, and what one machine cannot promise.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from audit_operator.local.endpoints import Endpoints
-from audit_operator.model.audittenant import AuditTenant
 from audit_operator.model.quantity import shown
 from audit_operator.reconcile.converge import Converged
 
@@ -29,19 +31,16 @@ def greeting(url: str, endpoints: Endpoints) -> Iterator[str]:
     yield f"API page: {url}/docs"
 
 
-def limits_of_one_machine(
-    tenants: Mapping[str, AuditTenant], converged: Mapping[str, Converged], *, default_bytes: int
-) -> Iterator[str]:
+def limits_of_one_machine(converged: Mapping[str, Converged]) -> Iterator[str]:
     """Yield what a cluster would do better."""
-    yield "Replicas are 1 here: losing this disk loses the log. In a cluster each stream has 3."
+    yield "Replicas are 1 here: losing this disk loses the log. In a cluster every stream has 3."
     for name, each in sorted(converged.items()):
         if each.stream is not None:
-            asked = tenants[name].stream_bytes or default_bytes
-            yield f"Stream of {name}: {_size(each.stream.config.max_bytes, asked)}"
-    yield "Backup is none (AUDIT_BACKUP=none): what PostgreSQL has committed may be trimmed from the stream."
+            yield f"Stream of {name}: {_size(each.stream.config.max_bytes, each.asked_bytes)}"
+    yield "AUDIT_BACKUP=none: what PostgreSQL has committed may be trimmed from the stream, backed up or not."
 
 
 def _size(size: int, asked: int) -> str:
     if size >= asked:
         return f"max_bytes {shown(size)}"
-    return f"max_bytes {shown(size)} of {shown(asked)} asked for, capped to the disk that JetStream reserves it on"
+    return f"max_bytes {shown(size)} of the {shown(asked)} asked for: JetStream reserves it on this disk"

@@ -16,7 +16,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-import nkeys
 
 from audit_core.tenant import role_name
 from audit_operator.clients.nats_jwt import (
@@ -90,17 +89,18 @@ class ShardFolder:
         changed = {name: text for name, text in wanted.items() if _text(place / name) != text}
         for function, permissions in PERMISSIONS.items():
             name = f"{function}.creds"
-            if not self._is_current(_text(place / name), permissions(shard_id)):
-                user = f"{shard_id}-{function}"
-                changed[name] = self.authority.user_creds(user, permissions(shard_id), self.random)
+            if not self._is_current(shard_id, _text(place / name), permissions(shard_id)):
+                changed[name] = self.authority.user_creds(
+                    shard_id, function, permissions(shard_id), self.random
+                )
         for name, text in changed.items():
             write_private(place / name, text)
         return sorted(changed)
 
-    def _is_current(self, creds: str | None, wanted: Permissions) -> bool:
+    def _is_current(self, shard_id: str, creds: str | None, wanted: Permissions) -> bool:
         claims = None if creds is None else _claims(creds)
         return claims is not None and (claims.iss, claims.nats.pub.allow, claims.nats.sub.allow) == (
-            _public_key(self.authority.account),
+            self.authority.account(shard_id),
             wanted.publish,
             wanted.subscribe,
         )
@@ -115,10 +115,6 @@ def _claims(creds: str) -> _Claims | None:
         return msgspec.json.decode(base64.urlsafe_b64decode(payload + "==="), type=_Claims)
     except (msgspec.DecodeError, binascii.Error):
         return None
-
-
-def _public_key(seed: str) -> str:
-    return str(nkeys.from_seed(seed.encode()).public_key.decode())
 
 
 def _text(path: Path) -> str | None:

@@ -9,15 +9,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import nats
 from asyncpg import Connection
-from nats.aio.client import Client, RawCredentials
 
+from audit_operator.clients.cluster import Cluster
 from audit_operator.clients.database import DATABASE
-from audit_operator.clients.jetstream import JetStream
-from audit_operator.clients.nats_jwt import PROVISIONER_INBOX, provisioner_permissions
 from audit_operator.clients.postgres import connected
-from audit_operator.clients.servers import Servers
 from audit_operator.local.errors import CannotRun
 from audit_operator.local.keys import KeyFolder
 from audit_operator.local.lock import holder
@@ -37,7 +33,6 @@ INSTALLATION: Final = Installation(
     config_max_bytes=16 << 20,
     watermark_max_bytes=4 << 20,
 )
-_RECONNECT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +66,14 @@ class Stack:
 
     @asynccontextmanager
     async def reconciler(self) -> AsyncIterator[Reconciler]:
-        """Connect to NATS as who provisions and as who asks the servers, for as long as it is used."""
-        authority = self.nats.authority
-        creds = authority.user_creds("provisioner", provisioner_permissions(), os.urandom)
-        async with (
-            self._connected(creds) as account,
-            self._connected(authority.system_creds(os.urandom)) as system,
-        ):
-            yield self._wired(account, system)
+        """Give what provisions on these servers; its connections to NATS are open for as long as it is used."""
+        async with Cluster(lambda: self.nats.url, self.nats.authority, os.urandom) as cluster:
+            yield self._wired(cluster)
 
-    def _wired(self, account: Client, system: Client) -> Reconciler:
+    def _wired(self, cluster: Cluster) -> Reconciler:
         shards = ShardReconciler(
             installation=INSTALLATION,
-            streams=JetStream(account),
-            servers=Servers(system),
+            cluster=cluster,
             credentials=ShardFolder(
                 folder=self.settings.state / "shards",
                 authority=self.nats.authority,
@@ -97,21 +86,6 @@ class Stack:
         first_key = FirstKey(keyring=keyring, clock=microseconds_now, random=os.urandom)
         return Reconciler(database=self.database, shards=shards, first_key=first_key, random=os.urandom)
 
-    @asynccontextmanager
-    async def _connected(self, creds: str) -> AsyncIterator[Client]:
-        client = await nats.connect(
-            self.nats.url,
-            user_credentials=RawCredentials(creds),
-            inbox_prefix=PROVISIONER_INBOX,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_SECONDS,
-            error_cb=_ignored,
-        )
-        try:
-            yield client
-        finally:
-            await client.close()
-
 
 def stack(settings: LocalSettings) -> Stack:
     """Return the stack of a state folder; nothing is started."""
@@ -122,7 +96,3 @@ def stack(settings: LocalSettings) -> Stack:
 def microseconds_now() -> int:
     """Return the time in µs since 1970."""
     return time.time_ns() // 1000
-
-
-async def _ignored(_error: Exception) -> None:
-    """Every request reports its own failure; what the connection meets in between is not news."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,14 +48,14 @@ class _Attempt:
 
 
 class TenantFolder:
-    """Keep provisioned what a folder asks for. `on_change` is called when an endpoint came or went."""
+    """Keep provisioned what a folder asks for. `on_change` gets the live tenants (name → id) when they may be others."""
 
     def __init__(
         self,
         watch: FolderWatch,
         reconciler: Reconciler,
         notices: Notices,
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._watch = watch
         self._reconciler = reconciler
@@ -72,6 +72,7 @@ class TenantFolder:
         async with self._reconciler.database() as connection:
             stored = await tenants(connection)
         self.live = {tenant.name: tenant.tenant_id for tenant in stored if tenant.removed_at is None}
+        self._on_change(self.live)
         await self.round()
 
     async def run(self) -> None:
@@ -134,7 +135,7 @@ class TenantFolder:
             self._notices.well(f"tenant {name}", ", ".join(differences(former, tenant)))
         elif not converged.troubles:
             self._notices.well(f"tenant {name}")
-        self._on_change()
+        self._on_change(self.live)
 
     async def _retire(self, name: str) -> None:
         try:
@@ -150,7 +151,7 @@ class TenantFolder:
             f"tenant {name}",
             f"its manifest is gone: the endpoint is closed, the log is kept. To take it back: spec.adopt: {tenant_id}",
         )
-        self._on_change()
+        self._on_change(self.live)
 
     def _postpone(self, attempt: _Attempt) -> None:
         attempt.due = time.monotonic() + attempt.pause

@@ -9,8 +9,8 @@ import msgspec
 from audit_core.errors import AuditError, StreamUnavailable
 from audit_core.projection import DURABILITY_KEY, Durability
 from audit_operator.clients.buckets import Bucket, Entry
+from audit_operator.clients.cluster import Cluster
 from audit_operator.clients.jetstream import StreamInfo
-from audit_operator.clients.servers import Servers
 from audit_operator.reconcile.durability import NotDurable, PeersUnknown, attested, is_due, peers
 from audit_operator.reconcile.ports import Clock
 from audit_operator.reconcile.progress import Progress
@@ -20,13 +20,14 @@ from audit_operator.reconcile.progress import Progress
 class Attestation:
     """Ask every peer of a stream whether it fsyncs each message, and tell ingest."""
 
-    servers: Servers
+    cluster: Cluster
     clock: Clock
 
     async def renew(self, stream: StreamInfo, bucket: Bucket, progress: Progress) -> None:
         """Write what the peers say if it is due; withdraw what one of them denies. Who is silent changes nothing."""
         try:
-            servers = await self.servers.answering(peers(stream))
+            async with self.cluster.servers() as asked:
+                servers = await asked.answering(peers(stream))
             fresh = attested(stream, servers, now=self.clock())
         except NotDurable as trouble:
             await self._withdraw(bucket, trouble, progress)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from asyncpg import Connection
 
 from audit_core.errors import AuditError
+from audit_core.tenant import config_bucket
 from audit_operator.clients.api_keys import keys_of_shard, keys_of_tenant
-from audit_operator.clients.jetstream import StreamInfo
+from audit_operator.clients.buckets import Bucket
+from audit_operator.clients.jetstream import JetStream, StreamInfo
 from audit_operator.clients.placement import tenants_of_shard
 from audit_operator.clients.roles import Passwords
 from audit_operator.clients.shards import Shard, shard, shard_offset
@@ -30,12 +32,14 @@ from audit_operator.reconcile.shard import ShardReconciler
 class Converged:
     """A shard after a reconcile, and the tenant it was done for.
 
-    `stream` is None while it is not sound. `changes` names what was written, `troubles` what could not be mended.
+    `stream` is None while it is not sound, `asked_bytes` the size that was wanted of it (0: it was left as it is).
+    `changes` names what was written, `troubles` what could not be mended.
     """
 
     shard_id: str
     tenant_id: str | None
     stream: StreamInfo | None
+    asked_bytes: int
     changes: tuple[str, ...]
     troubles: tuple[AuditError, ...]
 
@@ -56,15 +60,15 @@ class Reconciler:
         async with self.database() as connection:
             async with self._placing:  # two tenants must not make the same pool twice
                 tenant, shard, passwords = await self._placed(connection, resource)
-            stream = await self.shards.converge(
-                connection, shard, progress, max_bytes=self._stream_bytes(resource)
-            )
-            await self.first_key.ensure(connection, tenant, progress)
-            keys = await keys_of_tenant(connection, tenant.tenant_id, now=self.shards.clock())
-            config = tenant_config(resource, tenant.tenant_id)
-            await self._projection(shard).tenant(tenant, config, keys, progress)
+            asked = self._stream_bytes(resource)
+            async with self.shards.cluster.streams(shard.shard_id) as streams:
+                stream = await self.shards.converge(connection, streams, shard, progress, max_bytes=asked)
+                await self.first_key.ensure(connection, tenant, progress)
+                keys = await keys_of_tenant(connection, tenant.tenant_id, now=self.shards.clock())
+                config = tenant_config(resource, tenant.tenant_id)
+                await _projection(streams, shard).tenant(tenant, config, keys, progress)
             await self._hand_out(connection, shard, passwords, progress)
-        return _converged(shard, stream, progress, tenant_id=tenant.tenant_id)
+        return _converged(shard, stream, progress, tenant_id=tenant.tenant_id, asked_bytes=asked)
 
     async def retire(self, name: str) -> Converged | None:
         """Stop the endpoint of a tenant whose resource is gone; its data stays. None when there was no such tenant."""
@@ -82,10 +86,11 @@ class Reconciler:
             stored = await shard(connection, shard_id)
             assert stored is not None, "shards are never deleted"
             stored, passwords = await self.shards.provision(connection, stored)
-            stream = await self.shards.converge(connection, stored, progress)
-            tenants = await tenants_of_shard(connection, shard_id)
-            keys = await keys_of_shard(connection, shard_id, now=self.shards.clock())
-            await self._projection(stored).shard(tenants, keys, progress)
+            async with self.shards.cluster.streams(shard_id) as streams:
+                stream = await self.shards.converge(connection, streams, stored, progress)
+                tenants = await tenants_of_shard(connection, shard_id)
+                keys = await keys_of_shard(connection, shard_id, now=self.shards.clock())
+                await _projection(streams, stored).shard(tenants, keys, progress)
             await self._hand_out(connection, stored, passwords, progress)
         return _converged(stored, stream, progress, tenant_id=tenant_id)
 
@@ -103,9 +108,6 @@ class Reconciler:
         if await shard_offset(connection, shard.shard_id) is not None:
             progress.changed(*self.shards.credentials.hand_out(shard.shard_id, passwords))
 
-    def _projection(self, shard: Shard) -> ConfigProjection:
-        return ConfigProjection(self.shards.config(shard.shard_id))
-
     def _stream_bytes(self, resource: AuditTenant) -> int:
         installation = self.shards.installation
         if resource.is_pooled:
@@ -113,13 +115,23 @@ class Reconciler:
         return resource.stream_bytes or installation.stream_max_bytes
 
 
+def _projection(streams: JetStream, shard: Shard) -> ConfigProjection:
+    return ConfigProjection(Bucket(streams, config_bucket(shard.shard_id)))
+
+
 def _converged(
-    shard: Shard, stream: StreamInfo | None, progress: Progress, *, tenant_id: str | None
+    shard: Shard,
+    stream: StreamInfo | None,
+    progress: Progress,
+    *,
+    tenant_id: str | None,
+    asked_bytes: int = 0,
 ) -> Converged:
     return Converged(
         shard_id=shard.shard_id,
         tenant_id=tenant_id,
         stream=stream,
+        asked_bytes=asked_bytes,
         changes=tuple(progress.changes),
         troubles=tuple(progress.troubles),
     )

@@ -10,9 +10,9 @@ from asyncpg import Connection
 
 from audit_core.tenant import config_bucket, stream_name, watermark_bucket
 from audit_operator.clients.buckets import Bucket, bucket_config
+from audit_operator.clients.cluster import Cluster
 from audit_operator.clients.jetstream import JetStream, JetStreamRefused, StreamConfig, StreamInfo
 from audit_operator.clients.roles import ROLE_FUNCTIONS, Passwords
-from audit_operator.clients.servers import Servers
 from audit_operator.clients.shards import Shard, ShardOffset, open_shard, provision_shard, shard_offset
 from audit_operator.reconcile.attestation import Attestation
 from audit_operator.reconcile.installation import Installation
@@ -23,8 +23,8 @@ from audit_operator.reconcile.stream import (
     Step,
     StreamBroken,
     allotted_bytes,
+    bucket_step,
     epoch_of,
-    step,
     stream_step,
     wanted_stream,
 )
@@ -37,8 +37,7 @@ class ShardReconciler:
     """Bring shards to what the installation wants. Every step may be repeated, and may be the last before a crash."""
 
     installation: Installation
-    streams: JetStream
-    servers: Servers
+    cluster: Cluster
     credentials: Credentials
     clock: Clock
 
@@ -58,44 +57,53 @@ class ShardReconciler:
         return stored, passwords
 
     async def converge(
-        self, connection: Connection, shard: Shard, progress: Progress, *, max_bytes: int | None = None
+        self,
+        connection: Connection,
+        streams: JetStream,
+        shard: Shard,
+        progress: Progress,
+        *,
+        max_bytes: int | None = None,
     ) -> StreamInfo | None:
         """Make the stream and the buckets, attest the stream and open the shard; return the stream if it is sound.
 
-        `max_bytes` is the size that is wanted of the stream, None to leave it at the one it has.
+        `streams` is that of the shard's account, `max_bytes` the size that is wanted of the stream, None to leave it
+        at the one it has.
         """
         for bucket, size in self._buckets(shard.shard_id):
             wanted = bucket_config(bucket, max_bytes=size, replicas=self.installation.stream_replicas)
-            observed = await self.streams.stream(wanted.name)
-            await self._apply(step(wanted, observed), wanted, progress)
+            observed = await streams.stream(wanted.name)
+            await _apply(streams, bucket_step(wanted, observed), wanted, progress)
         offset = await shard_offset(connection, shard.shard_id)
         try:
-            stream = await self._stream(shard, offset, max_bytes, progress)
+            stream = await self._stream(streams, shard, offset, max_bytes, progress)
         except (StreamBroken, JetStreamRefused) as trouble:
             progress.failed(trouble)
             return None
-        attestation = Attestation(servers=self.servers, clock=self.clock)
-        await attestation.renew(stream, self.config(shard.shard_id), progress)
+        attestation = Attestation(cluster=self.cluster, clock=self.clock)
+        await attestation.renew(stream, Bucket(streams, config_bucket(shard.shard_id)), progress)
         if offset is None:
             await open_shard(connection, shard)
             progress.changed("offset")
         return stream
 
-    def config(self, shard_id: str) -> Bucket:
-        """Return the shard's configuration bucket."""
-        return Bucket(self.streams, config_bucket(shard_id))
-
     async def _stream(
-        self, shard: Shard, offset: ShardOffset | None, max_bytes: int | None, progress: Progress
+        self,
+        streams: JetStream,
+        shard: Shard,
+        offset: ShardOffset | None,
+        max_bytes: int | None,
+        progress: Progress,
     ) -> StreamInfo:
-        observed = await self.streams.stream(stream_name(shard.shard_id))
+        observed = await streams.stream(stream_name(shard.shard_id))
         wanted = wanted_stream(
             shard.shard_id,
             epoch_of(shard, offset),
             max_bytes=await self._allotted(observed, max_bytes),
             replicas=self.installation.stream_replicas,
         )
-        applied = await self._apply(stream_step(wanted, observed, shard, offset), wanted, progress)
+        step = stream_step(wanted, observed, shard, offset)
+        applied = await _apply(streams, step, wanted, progress)
         if applied is None:
             assert observed is not None, "what is kept is there"
             return observed
@@ -110,19 +118,23 @@ class ShardReconciler:
     async def _disk(self) -> Disk | None:
         if not self.installation.cap_to_disk:
             return None
-        server, *_ = await self.servers.answering()
+        async with self.cluster.servers() as servers:
+            server, *_ = await servers.answering()
         return Disk(max_storage=server.max_storage, reserved_storage=server.reserved_storage)
-
-    async def _apply(self, step: Step, wanted: StreamConfig, progress: Progress) -> StreamInfo | None:
-        if step is Step.KEEP:
-            return None
-        progress.changed(wanted.name)
-        if step is Step.CREATE:
-            return await self.streams.create_stream(wanted)
-        return await self.streams.update_stream(wanted)
 
     def _buckets(self, shard_id: str) -> tuple[tuple[str, int], ...]:
         return (
             (config_bucket(shard_id), self.installation.config_max_bytes),
             (watermark_bucket(shard_id), self.installation.watermark_max_bytes),
         )
+
+
+async def _apply(
+    streams: JetStream, step: Step, wanted: StreamConfig, progress: Progress
+) -> StreamInfo | None:
+    if step is Step.KEEP:
+        return None
+    progress.changed(wanted.name)
+    if step is Step.CREATE:
+        return await streams.create_stream(wanted)
+    return await streams.update_stream(wanted)

@@ -83,11 +83,11 @@ def stream_step(
         raise StreamBroken(shard.shard_id, "replaced", committed)
     if observed.state.last_seq < committed:
         raise StreamBroken(shard.shard_id, "shrank", committed)
-    return step(wanted, observed)
+    return bucket_step(wanted, observed)
 
 
-def step(wanted: StreamConfig, observed: StreamInfo | None) -> Step:
-    """Return what to do about a stream whose content is nobody's promise, such as a bucket."""
+def bucket_step(wanted: StreamConfig, observed: StreamInfo | None) -> Step:
+    """Return what to do about a bucket's stream: its content can be made again, so it may be created at any time."""
     if observed is None:
         return Step.CREATE
     return Step.KEEP if settled(observed.config) == wanted else Step.UPDATE

@@ -283,7 +283,7 @@ class RunningWriter:
 async def until(holds: Callable[[], Any], seconds: float = WAIT_SECONDS) -> None:
     """Return when `holds()` gives true."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - what is waited for is in another process
             await asyncio.sleep(0.02)
 
 

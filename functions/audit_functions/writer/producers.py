@@ -92,7 +92,7 @@ def _arrival(number: int, last: int, awaited: set[int]) -> Arrival:
 
 def lacking(producer: Producer, acknowledged: int) -> range:
     """Return the numbers up to `acknowledged`, which the instance saw acknowledged, that are not known here at all."""
-    known = max(producer.last_frame, *producer.missing[-1:])
+    known = max((producer.last_frame, *producer.missing[-1:]))
     return range(known + 1, acknowledged + 1)
 
 

@@ -160,7 +160,7 @@ class EmbeddedPostgres:
                 f"{self.data} has another password than {self._state}",
                 "put the right file back, or make clean",
             ) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError):
+        except (ConnectionError, TimeoutError, asyncpg.PostgresError):
             return False
         await connection.close()
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -44,7 +45,13 @@ def is_time(text: str) -> bool:
 
 def time_text(at: int) -> str:
     """Return the RFC 3339 form of a time in µs since 1970: in UTC, with all six digits, so that texts sort as times do."""
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds")[:-6] + "Z"
+    seconds, microsecond = divmod(at, 1_000_000)
+    return f"{_seconds_text(seconds)}.{microsecond:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _seconds_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:-6]
 
 
 def _moment(text: str) -> datetime | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_core.rfc3339 import EARLIEST_US, LATEST_US, is_time, microseconds
+from audit_core.rfc3339 import EARLIEST_US, LATEST_US, is_time, microseconds, time_text
 
 DAY_US = 86_400_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,3 +77,16 @@ def test_only_what_the_grammar_allows_is_a_time(text: str) -> None:
 @given(st.datetimes(timezones=st.none()))
 def test_a_time_without_a_zone_is_none(moment: datetime) -> None:
     assert microseconds(moment.isoformat()) is None
+
+
+@given(st.integers(EARLIEST_US, LATEST_US))
+def test_a_time_is_written_in_utc_with_all_six_digits_and_reads_back(at: int) -> None:
+    text = time_text(at)
+    assert microseconds(text) == at
+    assert datetime.fromisoformat(text) == EPOCH + timedelta(microseconds=at)
+    assert len(text) == len("2026-01-31T09:30:00.123456Z")
+
+
+@given(st.integers(EARLIEST_US, LATEST_US), st.integers(EARLIEST_US, LATEST_US))
+def test_written_times_sort_as_the_times_do(one: int, other: int) -> None:
+    assert (time_text(one) < time_text(other)) == (one < other)

@@ -35,6 +35,9 @@ class Caller:
         self._connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)
         self._headers = {"Authorization": f"Bearer {stack.key('acme')}"}
 
+    def close(self) -> None:
+        self._connection.close()
+
     def post(self, body: bytes, content_type: str, **headers: str) -> tuple[int, bytes]:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request(
@@ -57,11 +60,18 @@ class Caller:
             cursor = f"&cursor={quote(page['next_cursor'])}"
 
 
-async def test_all_records_arrive_once_in_file_order_with_their_exact_bytes(stack: RunningStack) -> None:
+@pytest.fixture
+def caller(stack: RunningStack) -> Iterator[Caller]:
+    made = Caller(stack)
+    yield made
+    made.close()
+
+
+async def test_all_records_arrive_once_in_file_order_with_their_exact_bytes(
+    stack: RunningStack, caller: Caller
+) -> None:
     events = [cloudtrail_event(json.loads(line)) for line in RECORDS.read_text().splitlines()]
     lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
-    caller = Caller(stack)
-
     status, answer = caller.post(lines, "application/x-ndjson")
     chunks = [json.loads(line) for line in answer.splitlines()]
     assert status in (200, 202)

@@ -9,27 +9,28 @@ import asyncio
 import os
 import signal
 import sys
-import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 from asyncpg import Connection
 
-from audit_core.tenant import schema_name
+from audit_core.tenant import schema_name, stream_name
 from audit_operator.clients.database import create_database, provision_database
+from audit_operator.local.functions import http_command, ready, writer_command
 from audit_operator.local.keys import KeyFolder
-from audit_operator.local.ports import HOST, free_port
+from audit_operator.local.ports import free_port
 from audit_operator.local.processes import Command, Supervisor
+from audit_operator.local.server_commands import nats_command, postgres_command
 from audit_operator.local.settings import LocalSettings
 from audit_operator.local.stack import Stack, stack
 from audit_operator.model.audittenant import API_VERSION, KIND, AuditTenant
 from tests.support.client import JournallingClient
 
 READY_SECONDS = 60.0
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 60.0
 UNLIMITED = {"eventsPerSecond": 1_000_000, "burst": 10_000_000}
 
 
@@ -98,15 +99,16 @@ class RunningStack:
 
     async def drained(self, tenant: str) -> None:
         """Return when everything in the tenant's stream is stored."""
-        async with self.stack.reconciler() as reconciler:
-            name = f"AUDIT_{self.tenants[tenant][1]}"
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while True:
-                    info = await reconciler.shards.streams.stream(name)
-                    assert info is not None
-                    if await self.offset(tenant) >= info.state.last_seq:
-                        return
-                    await asyncio.sleep(0.1)
+        shard_id = self.tenants[tenant][1]
+        async with (
+            self.stack.reconciler() as reconciler,
+            reconciler.shards.cluster.streams(shard_id) as streams,
+            asyncio.timeout(DRAIN_SECONDS),
+        ):
+            info = await streams.stream(stream_name(shard_id))
+            assert info is not None
+            while await self.offset(tenant) < info.state.last_seq:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
 
     async def offset(self, tenant: str) -> int:
         """Return the stream sequence that is stored, -1 while the database does not answer."""
@@ -155,41 +157,12 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in path.read_text().split()]
 
 
-async def _http_ready(port: int) -> None:
-    def look() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    while not await asyncio.to_thread(look):  # noqa: ASYNC110 - another process
-        await asyncio.sleep(0.05)
-
-
-def _function(stack_: Stack, functions: str, port: int, path: Path | None) -> Command:
-    settings = stack_.settings
+def _with_path(command: Command, path: Path | None) -> Command:
+    """Return the command with `path` in front of where Python looks for modules."""
     roots = [str(path)] if path is not None else []
-    environment = {
-        **os.environ,
-        "AUDIT_FUNCTIONS": functions,
-        "AUDIT_SHARDS": str(settings.state / "shards"),
-        "AUDIT_PORT": str(port),
-        "AUDIT_BACKUP": "none",
-        "AUDIT_LOG_LEVEL": "info",
-        "PYTHONPATH": os.pathsep.join([*roots, *(entry for entry in sys.path if entry)]),
-    }
-
-    def prepare() -> Sequence[str]:
-        environment["AUDIT_NATS_URL"] = stack_.nats.url
-        return (sys.executable, "-m", "audit_functions")
-
-    async def ready() -> None:
-        async with asyncio.timeout(READY_SECONDS):
-            await _http_ready(port)
-
-    name = "writer" if functions == "writer" else "functions"
-    return Command(name=name, prepare=prepare, environment=environment, ready=ready)
+    environment = dict(command.environment or os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join([*roots, *(entry for entry in sys.path if entry)])
+    return replace(command, environment=environment)
 
 
 @asynccontextmanager
@@ -201,24 +174,12 @@ async def running_stack(
     made = stack(settings)
     deaths: list[tuple[str, int]] = []
     supervisor = Supervisor(settings.state / "logs", lambda name, status: deaths.append((name, status)))
-    postgres = Command(
-        name="postgres",
-        prepare=made.postgres.command,
-        run_as=made.postgres.run_as,
-        folder=made.postgres.folder,
-        stop=signal.SIGINT,
-        ready=made.postgres.ready,
-    )
-    nats = Command(
-        name="nats", prepare=made.nats.command, environment=made.nats.environment(), ready=made.nats.ready
-    )
-    commands = [postgres, nats, _function(made, "ingest,query", settings.port, functions_path)]
-    if writer:
-        commands.append(_function(made, "writer", free_port(), functions_path))
-    running = RunningStack(made, supervisor, {command.name: command for command in commands}, deaths=deaths)
+    postgres, nats = postgres_command(made.postgres), nats_command(made.nats)
+    running = RunningStack(made, supervisor, {}, deaths=deaths)
     try:
-        await supervisor.start(postgres)
-        await supervisor.start(nats)
+        for server in (postgres, nats):
+            running.commands[server.name] = server
+            await supervisor.start(server)
         async with made.maintenance() as connection:
             await create_database(connection)
         async with made.database() as connection:
@@ -229,9 +190,17 @@ async def running_stack(
                 assert converged.tenant_id is not None
                 assert not converged.troubles, converged.troubles
                 running.tenants[tenant.name] = (converged.tenant_id, converged.shard_id)
-        for command in commands[2:]:
-            await supervisor.start(command)
+        functions = [http_command(made), writer_command(made)] if writer else [http_command(made)]
+        for command in functions:
+            placed = _with_path(command, functions_path)
+            running.commands[command.name] = placed
+            await supervisor.start(placed)
+        await ready(settings.port)
         yield running
+    except BaseException:
+        for log in sorted((settings.state / "logs").glob("*.log")):
+            print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-40:], sep="\n")
+        raise
     finally:
         await supervisor.stop_all()
         made.postgres.remove()

@@ -6,7 +6,6 @@ uvicorn alone waits for ever for a body that trickles and for a head that never 
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from typing import Any, ClassVar, Final
@@ -14,74 +13,22 @@ from typing import Any, ClassVar, Final
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped]  # it has no types
 
 from audit_functions.app import application
+from audit_functions.http_protocol import Protocol
 from audit_functions.logs import JsonLines
 from audit_functions.settings import Settings
 
 BACKLOG: Final = 2048
-KEEP_ALIVE_SECONDS: Final = 75
 REQUESTS_END_SECONDS: Final = 12
 """How long requests may take to end after SIGTERM: the publish deadline, the commit's, and a little."""
 STOP_SECONDS: Final = 30
 """After this long after SIGTERM the worker is killed."""
 HANG_SECONDS: Final = 60
 """A worker whose loop does not turn for so long is killed."""
-MAX_HEAD_BYTES: Final = 32 * 1024
-HEAD_SECONDS: Final = 10.0
 _SWEEP_EVERY_TICKS: Final = 10
-
-_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
-_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded head, in bytes and in seconds."""
-
-    _head_bytes = 0
-    _head_since: float | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the time in which the first head has to be there."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # as asyncio calls it
-        self._head_since = time.monotonic()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; refuse a head that goes on too long."""
-        super().data_received(data)
-        if self._head_since is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.refuse(_TOO_LARGE)
-
-    def on_message_begin(self) -> None:
-        """Start the time of a head."""
-        super().on_message_begin()
-        self._head_since = time.monotonic()
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        """Stop the time of the head."""
-        self._head_since = None
-        super().on_headers_complete()
-
-    def sweep(self, now: float) -> None:
-        """Refuse a head that is not complete in time."""
-        if self._head_since is not None and now - self._head_since > HEAD_SECONDS:
-            self.refuse(_TOO_SLOW if self._head_bytes else b"")
-
-    def refuse(self, answer: bytes) -> None:
-        """Answer without asking the application, and close."""
-        self._head_since = None
-        if not self.transport.is_closing():
-            if answer:
-                self.transport.write(answer)
-            self.transport.close()
 
 
 class BoundedServer(Server):
@@ -148,7 +95,6 @@ class HttpProcess(BaseApplication):
             "backlog": BACKLOG,
             "timeout": HANG_SECONDS,
             "graceful_timeout": STOP_SECONDS,
-            "keepalive": KEEP_ALIVE_SECONDS,
             "loglevel": settings.log_level,
             "accesslog": None,
             "errorlog": "-",

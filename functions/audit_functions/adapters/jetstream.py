@@ -148,6 +148,7 @@ class Connection:
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._tokens = 0
         self._inbox = ""
+        self._closing = False
         self._complained_at = -_LOG_EVERY_SECONDS
 
     @property
@@ -298,7 +299,8 @@ class Connection:
 
     async def lost(self) -> None:
         """Take note that the connection broke: what was under way is unknown."""
-        _log.warning("nats_disconnected", connection=self._name)
+        if not self._closing:
+            _log.warning("nats_disconnected", connection=self._name)
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(StorageUnknown("disconnected"))
@@ -306,6 +308,11 @@ class Connection:
     async def back(self) -> None:
         """Take note that there is a connection again."""
         _log.info("nats_reconnected", connection=self._name)
+
+    async def close(self) -> None:
+        """Close for good."""
+        self._closing = True
+        await self.client.close()
 
     async def gone(self) -> None:
         """Take note that there will be no connection again."""
@@ -347,7 +354,7 @@ async def connected(url: str, credentials: Path, *, name: str, inbox: str) -> As
         await connection._opened()  # noqa: SLF001 - the connection is made here and nowhere else
         yield connection
     finally:
-        await client.close()
+        await connection.close()
 
 
 def _time_out(waiting: asyncio.Future[Msg]) -> None:

@@ -35,7 +35,9 @@ class Decoder(Protocol):
 
 def decoder(content_encoding: bytes | None) -> Decoder | None:
     """Return the decoder for a Content-Encoding, None when there is nothing to decode. Raises UnsupportedMedia."""
-    match (content_encoding or b"identity").strip().lower():
+    if content_encoding is None:
+        return None
+    match content_encoding.strip().lower():
         case b"identity" | b"":
             return None
         case b"gzip" | b"x-gzip":

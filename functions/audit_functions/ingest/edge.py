@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from starlette.types import Receive, Send
@@ -11,7 +12,7 @@ from starlette.types import Scope as AsgiScope
 
 from audit_functions import logs
 from audit_functions.ingest.body import Budget, ClientGone, Patience
-from audit_functions.ingest.media import headers_of
+from audit_functions.ingest.media import refuse_repeated
 from audit_functions.ingest.service import Ingest
 from audit_functions.ingest.shard import IngestCaller, IngestShard
 from audit_functions.logs import Log
@@ -30,7 +31,6 @@ NDJSON: Final = (b"content-type", b"application/x-ndjson")
 NO_STORE: Final = (b"cache-control", b"no-store")
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 PREFERENCE_APPLIED: Final = (b"preference-applied", b"wait=committed")
-CLOSE: Final = (b"connection", b"close")
 
 log: Final = Log("ingest")
 
@@ -57,12 +57,19 @@ class Exchange:
 
     __slots__ = ("headers", "query_string", "receive", "request_id", "send", "started")
 
-    def __init__(self, scope: AsgiScope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
+    def __init__(
+        self,
+        scope: AsgiScope,
+        receive: Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        request_id: bytes,
+    ) -> None:
         self.headers = headers
-        self.query_string: bytes = scope.get("query_string", b"")
+        self.query_string: bytes = scope["query_string"]
         self.receive = receive
         self.send = send
-        self.request_id = b""
+        self.request_id = request_id
         self.started = False
 
     async def answer(self, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
@@ -93,22 +100,24 @@ class Endpoint:
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self._observed = edge.telemetry.requests.labels(self.operation)
+        self._observed = edge.telemetry.requests[self.operation]
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        exchange = Exchange(scope, receive, send, {})
+        started_at = perf_counter()
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers.get(b"x-request-id"))
+        logs.request_id.set(request_id.decode("ascii"))
+        exchange = Exchange(scope, receive, send, headers, request_id)
         try:
-            headers = dict(scope["headers"])
-            exchange.request_id = request_id_of(headers.get(b"x-request-id"))
-            logs.request_id.set(exchange.request_id.decode("ascii"))
-            exchange.headers = headers_of(scope["headers"])
-            with self._observed.time():
-                await self.serve(exchange)
+            if len(headers) != len(scope["headers"]):
+                refuse_repeated(scope["headers"])
+            await self.serve(exchange)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a problem
             await self._fail(exchange, error)
+        self._observed.observe(perf_counter() - started_at)
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve the request; what is raised becomes its answer."""
@@ -122,7 +131,7 @@ class Endpoint:
         if not is_known(error):
             log.failure("request_failed", error, operation=self.operation)
         answer = self.problem(error, exchange.request_id)
-        self.edge.telemetry.refused.labels(str(answer.status)).inc()
+        self.edge.telemetry.refuse(answer.status)
         if exchange.started:
             return  # the head is out; the server cuts the connection, which tells the caller that this is no end
         await exchange.send(

@@ -55,6 +55,10 @@ class NotAcknowledged(NamedTuple):
     reason: str
     retry_after_seconds: float
 
+    def error(self) -> StreamUnavailable:
+        """Return a new error: one that many raise would collect the trace of each."""
+        return StreamUnavailable(self.reason, self.retry_after_seconds)
+
 
 class LastAcknowledged(NamedTuple):
     """What the stream last promised this instance."""
@@ -81,7 +85,7 @@ class Frame:
         """Wait for the stream. Raises StreamUnavailable."""
         result = await self.acked
         if isinstance(result, NotAcknowledged):
-            raise StreamUnavailable(result.reason, result.retry_after_seconds)
+            raise result.error()
         return result
 
 
@@ -241,7 +245,7 @@ class Frames:
                 self._abandoned.append(number)
                 self._outcomes.forget(number)
                 self._silent_since = self._clock()
-                self._telemetry.frames_abandoned.inc()
+                self._telemetry.frames_abandoned += 1
                 _log.warning(
                     "frame_abandoned",
                     instance=self._instance.hex(),

@@ -30,8 +30,8 @@ def ingest_function(settings: Settings, telemetry: Telemetry) -> HttpFunction:
 
     folder = ShardFolder(settings.shards, (CREDENTIALS,), opened)
     budget, patience = Budget(settings.max_inflight_bytes), Patience()
-    telemetry.inflight_bytes.set_function(lambda: budget.used)
-    telemetry.shards.set_function(lambda: len(folder.serving))
+    telemetry.inflight_bytes = lambda: budget.used
+    telemetry.shards = lambda: len(folder.serving)
     edge = Edge(
         directory=Directory(folder.serving, folder.awaited),
         ingest=Ingest(telemetry),

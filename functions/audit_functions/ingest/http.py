@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from audit_core.errors import InvalidEvent, UnsupportedMedia
+from audit_core.errors import AuditError, InvalidEvent, UnsupportedMedia
 from audit_core.malformed import flaw_in_text
 from audit_functions.ingest.answers import batch_answer, encoded, single_answer
 from audit_functions.ingest.body import declared_length, whole_body
@@ -18,6 +18,7 @@ from audit_functions.ingest.edge import (
     CANONICAL_TO_SENT,
     MAX_BODY_BYTES,
     PREFERENCE_APPLIED,
+    Edge,
     Endpoint,
     Exchange,
 )
@@ -41,15 +42,20 @@ class Single(Endpoint):
     async def serve(self, exchange: Exchange) -> None:
         """Answer 202 once the stream has the event, or what was waited for."""
         headers = exchange.headers
-        caller = self.edge.caller(headers)
+        edge = self.edge
+        caller = edge.caller(headers)
         if media_of(headers.get(b"content-type")) is not Media.JSON:
             raise UnsupportedMedia("a stream of lines on this path; send it to /api/v1/audit/logs/batch")
         request = Request(
             caller, idempotency_key(headers.get(b"idempotency-key")), wants_committed(headers.get(b"prefer"))
         )
-        body = await _body(self, exchange, CANONICAL_TO_SENT * caller.tenant.limits.max_event_bytes)
-        event_id, told = await self.edge.ingest.single(request, body)
-        status, answer = single_answer(event_id, told)
+        try:
+            body = await _body(edge, exchange, CANONICAL_TO_SENT * caller.tenant.limits.max_event_bytes)
+            event_id, told = await edge.ingest.single(request, body)
+            status, answer = single_answer(event_id, told)
+        except AuditError as error:
+            edge.ingest.refused(caller, problem_of(error).status)
+            raise
         if told is None:
             await exchange.answer(status, answer)
         else:
@@ -77,7 +83,7 @@ class Batch(Endpoint):
             caller, idempotency_key(headers.get(b"idempotency-key")), wants_committed(headers.get(b"prefer"))
         )
         atomic = is_atomic(exchange.query_string)
-        raws = events_in(await _body(self, exchange, MAX_BODY_BYTES))
+        raws = events_in(await _body(self.edge, exchange, MAX_BODY_BYTES))
         submission = await self.edge.ingest.batch(request, raws, atomic=atomic)
         settled = await submission.settled()
         told = await settled.committed(until) if request.wants_committed else {}
@@ -98,17 +104,15 @@ class Batch(Endpoint):
         return super().problem(error, request_id)
 
 
-async def _body(endpoint: Endpoint, exchange: Exchange, limit: int) -> bytes:
+async def _body(edge: Edge, exchange: Exchange, limit: int) -> bytes:
     """Return the body, for which memory was reserved before it was read."""
     headers = exchange.headers
-    edge = endpoint.edge
     decode = decoder(headers.get(b"content-encoding"))
     length = declared_length(headers.get(b"content-length"), limit)
     reserved = limit if length is None or decode is not None else length
     edge.budget.take(reserved)
     try:
-        with edge.patience.limited():
-            return await whole_body(exchange.receive, limit, decode)
+        return await whole_body(exchange.receive, limit, decode, edge.patience)
     finally:
         edge.budget.give(reserved)
 

@@ -44,16 +44,13 @@ _NAMES: Final = {
 _remembered: dict[bytes, Media] = {}
 
 
-def headers_of(sent: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return the headers by name. Raises InvalidQuery when one that decides something was sent twice."""
-    headers = dict(sent)
-    if len(headers) != len(sent):
-        seen: set[bytes] = set()
-        for name, _ in sent:
-            if name in seen and name in _ONCE:
-                raise InvalidQuery(name.decode("latin-1"), "sent more than once")
-            seen.add(name)
-    return headers
+def refuse_repeated(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise InvalidQuery when a header that decides something was sent more than once."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            raise InvalidQuery(name.decode("latin-1"), "sent more than once")
+        seen.add(name)
 
 
 def media_of(content_type: bytes | None) -> Media:

@@ -23,25 +23,14 @@ _SECOND_NS: Final = 1_000_000_000
 class Sender:
     """One caller: its limits, its envelope, its ids, its counters."""
 
-    __slots__ = (
-        "_caller",
-        "_envelope_tail",
-        "_idempotency",
-        "_telemetry",
-        "accepted",
-        "bytes",
-        "limits",
-        "tenant_id",
-    )
+    __slots__ = ("_caller", "_envelope_tail", "_idempotency", "counts", "limits", "tenant_id")
 
     def __init__(self, caller: IngestCaller, telemetry: Telemetry) -> None:
         self._caller = caller
-        self._telemetry = telemetry
         self._idempotency: bytes | None = None
         self.tenant_id = caller.tenant_id
         self.limits = EventLimits(max_event_bytes=caller.tenant.limits.max_event_bytes)
-        self.accepted = telemetry.accepted.labels(caller.tenant.name)
-        self.bytes = telemetry.bytes.labels(caller.tenant.name)
+        self.counts = telemetry.tenant(caller.tenant.name)
         rest = {"key_id": caller.grant.key_id, "principal": caller.grant.principal, "transport": TRANSPORT}
         self._envelope_tail = b'","' + canonical_json(rest)[2:]  # `accepted_at` sorts before them
 
@@ -64,10 +53,6 @@ class Sender:
         if self._idempotency is None:
             self._idempotency = tenant_subkey(self._caller.secret, "idempotency")
         return idempotent_id(self._idempotency, key, index)
-
-    def rejected(self, status: int, events: int = 1) -> None:
-        """Count events that were refused."""
-        self._telemetry.rejected.labels(self._caller.tenant.name, str(status)).inc(events)
 
 
 class Senders:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -23,7 +22,7 @@ from audit_core.errors import (
 from audit_core.event import canonical_event
 from audit_core.frame import FrameEvent, pack_entry
 from audit_core.outcome import EventOutcome
-from audit_functions.ingest.frames import MAX_ENTRY_BYTES, Frame
+from audit_functions.ingest.frames import MAX_ENTRY_BYTES, Frame, NotAcknowledged
 from audit_functions.ingest.ids import IdMint
 from audit_functions.ingest.quota import Quotas
 from audit_functions.ingest.sender import Clock, Sender, Senders
@@ -42,8 +41,7 @@ EVENT_REFUSALS: Final = (InvalidEvent, EventTooLarge, Forbidden)
 """What one event of many may be refused for while its neighbours are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What holds for all events of one request."""
 
     caller: IngestCaller
@@ -81,35 +79,20 @@ class Ingest:
 
         Raises what the event is refused for, RateLimited, and Unavailable when nothing is promised.
         """
-        sender = self._senders.of(request.caller)
-        try:
-            return await self._single(request, sender, raw)
-        except EVENT_REFUSALS as error:
-            sender.rejected(
-                413 if isinstance(error, EventTooLarge) else 403 if isinstance(error, Forbidden) else 422
-            )
-            raise
-        except RateLimited:
-            sender.rejected(429)
-            raise
-        except Unavailable:
-            sender.rejected(503)
-            raise
-
-    async def _single(self, request: Request, sender: Sender, raw: Raw) -> tuple[str, EventOutcome | None]:
-        caller = request.caller
-        shard = caller.shard
-        self._quotas.admit(caller.tenant_id, caller.tenant.limits, 1, self._monotonic())
-        event = self._event(sender, raw, request.idempotency_key, 0)
-        entry = pack_entry(caller.tenant_id, sender.envelope(self._clock.text()), (event,))
-        frame, position = shard.frames.join(entry, 1, wants_outcome=request.wants_committed)
-        until = asyncio.get_running_loop().time() + COMMIT_WAIT_SECONDS if request.wants_committed else 0.0
-        await frame.acknowledged()
-        sender.accepted.inc()
-        sender.bytes.inc(len(event.body))
-        if not request.wants_committed:
-            return event.id, None
-        return event.id, await _outcome(frame, position, until)
+        caller, key, wants_committed = request
+        sender = self._senders.of(caller)
+        self._quotas.admit(sender.tenant_id, caller.tenant.limits, 1, self._monotonic())
+        event = self._event(sender, raw, key, 0)
+        entry = pack_entry(sender.tenant_id, sender.envelope(self._clock.text()), (event,))
+        frame, position = caller.shard.frames.join(entry, 1, wants_outcome=wants_committed)
+        until = asyncio.get_running_loop().time() + COMMIT_WAIT_SECONDS if wants_committed else 0.0
+        acked = await frame.acked
+        if isinstance(acked, NotAcknowledged):
+            raise acked.error()
+        counts = sender.counts
+        counts.accepted += 1
+        counts.bytes += len(event.body)
+        return event.id, (await _outcome(frame, position, until)) if wants_committed else None
 
     async def batch(self, request: Request, raws: Sequence[Raw], *, atomic: bool = False) -> Submission:
         """Put a batch on its way: the valid events into frames, the others aside.
@@ -192,14 +175,14 @@ class Ingest:
 
     def counted(self, caller: IngestCaller, accepted: Iterable[Part]) -> None:
         """Count what the stream acknowledged."""
-        sender = self._senders.of(caller)
+        counts = self._senders.of(caller).counts
         for part in accepted:
-            sender.accepted.inc(len(part.events))
-            sender.bytes.inc(part.body_bytes)
+            counts.accepted += len(part.events)
+            counts.bytes += part.body_bytes
 
     def refused(self, caller: IngestCaller, status: int, events: int = 1) -> None:
         """Count what was refused."""
-        self._senders.of(caller).rejected(status, events)
+        self._senders.of(caller).counts.reject(status, events)
 
     def _event(self, sender: Sender, raw: Raw, key: str | None, index: int) -> FrameEvent:
         event = canonical_event(raw, sender.limits)

@@ -17,7 +17,7 @@ from audit_core.errors import EventTooLarge, InvalidEvent, Unavailable
 from audit_functions.ingest.answers import chunk_answer, encoded
 from audit_functions.ingest.body import ClientGone, body_pieces
 from audit_functions.ingest.compression import decoder
-from audit_functions.ingest.edge import CLOSE, NDJSON, NO_STORE, NOSNIFF, Edge, Exchange, log
+from audit_functions.ingest.edge import NDJSON, NO_STORE, NOSNIFF, Edge, Exchange, log
 from audit_functions.ingest.lines import CHUNK_BYTES, MAX_LINE_BYTES, Chunk, Lines
 from audit_functions.ingest.media import idempotency_key
 from audit_functions.ingest.service import Request
@@ -191,8 +191,6 @@ class _Answerer:
         if isinstance(following, _Ended) and following.error is not None:
             raise following.error
         headers = [NDJSON, (b"x-request-id", self._exchange.request_id), NO_STORE, NOSNIFF]
-        if not whole:
-            headers.append(CLOSE)  # what may be left unread must not be taken for the next request
         status = 202
         if whole and not settled.accepted:
             status = 503 if any(isinstance(error, Unavailable) for _, error in settled.refused) else 422

@@ -163,7 +163,7 @@ _UNKNOWN: Final = _Row(_BLANK, "Internal error", 500, "the fault is ours; it was
 def problem_of(error: Exception, request_id: str | None = None) -> Problem:
     """Return the problem that a caller sees of `error`. An error that is in no table row shows nothing of itself."""
     row = _row_of(error)
-    path = error.path if isinstance(error, InvalidEvent | EventTooLarge) else None
+    path = _path_of(error)
     detail = row.detail if isinstance(row.detail, str) else row.detail(error)
     return Problem(
         type=row.type if row.type == _BLANK else _URN + row.type,
@@ -202,6 +202,12 @@ def problem_answer(problem: Problem, request_id: bytes, error: Exception | None 
     if problem.retry_after_seconds is not None:
         headers.append((b"retry-after", str(problem.retry_after_seconds).encode()))
     return Answer(problem.status, headers, body)
+
+
+def _path_of(error: Exception) -> str | None:
+    if isinstance(error, InvalidEvent | EventTooLarge):
+        return error.path
+    return "" if isinstance(error, BodyTooLarge) else None
 
 
 def _row_of(error: Exception) -> _Row:
@@ -244,6 +250,6 @@ def _headers_of(error: Exception | None) -> list[tuple[bytes, bytes]]:
             (b"ratelimit-policy", f'"events";q={error.burst};w={window}'.encode()),
             (b"ratelimit", f'"events";r=0;t={reset}'.encode()),
         ]
-    if isinstance(error, BodyTimeout | BodyTooLarge):
+    if isinstance(error, BodyTimeout):
         return [(b"connection", b"close")]
     return []

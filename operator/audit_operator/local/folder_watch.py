@@ -36,7 +36,7 @@ class FolderWatch:
         self._notices.well(place)
         wanted = asked(reading, live=live, last_read=self._last_read)
         self._remember(reading)
-        self._tell(wanted)
+        self._tell(wanted, {manifest.path for manifest in reading.manifests})
         self._absent = Counter({name: self._absent[name] + 1 for name in wanted.absent})
         return wanted
 
@@ -51,11 +51,11 @@ class FolderWatch:
         kept = {path: names for path, names in self._last_read.items() if path in unread}
         self._last_read = {**kept, **now}
 
-    def _tell(self, wanted: Asked) -> None:
+    def _tell(self, wanted: Asked, sound: set[str]) -> None:
         broken = {each.path: each for each in wanted.broken}
         for path, each in broken.items():
             stays = f" (tenant {each.name} stays as it is)" if each.name else ""
             self._notices.wrong(path, f"{each.reason}{stays}")
         for path in self._told - broken.keys():
-            self._notices.well(path)
+            self._notices.well(path, is_there=path in sound)
         self._told = set(broken)

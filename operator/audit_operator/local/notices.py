@@ -22,8 +22,8 @@ class Notices:
             self._open[subject] = reason
             self._output.say(f"{subject}: {reason}")
 
-    def well(self, subject: str, text: str = "") -> None:
-        """Take back what was told of a subject; `text` says what is so instead, whether or not there was anything."""
+    def well(self, subject: str, text: str = "", *, is_there: bool = True) -> None:
+        """Take back what was told of a subject, aloud if it is still there; `text` says what is so, told or not."""
         was_wrong = self._open.pop(subject, None) is not None
-        if text or was_wrong:
+        if text or (was_wrong and is_there):
             self._output.say(f"{subject}: {text or 'well again'}")

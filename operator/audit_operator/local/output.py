@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
-_TENTHS = 0.05
+_TENTHS: Final = 0.05
+_BAR: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,26 @@ class Output:
             raise
         seconds = time.monotonic() - started
         self.say(f" {seconds:.1f} s" if seconds >= _TENTHS else "")
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show how far something is, a bar on a terminal and a line when it is done; call what is given to advance."""
+        started, done = time.monotonic(), 0
+
+        def line() -> str:
+            filled = "#" * (_BAR * done // max(total, 1))
+            rate = done / max(time.monotonic() - started, 1e-6)
+            return f"{what} [{filled:<{_BAR}}] {done:,}/{total:,}  {rate:,.0f}/s"
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if self.stream.isatty():
+                self.stream.write(f"\r{line()}")
+                self.stream.flush()
+
+        yield advance
+        self.say(f"\r{line()}" if self.stream.isatty() else line())
 
     def say(self, *lines: str) -> None:
         """Write whole lines."""

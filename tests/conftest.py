@@ -6,6 +6,7 @@ from hypothesis import settings
 
 pytest_plugins = [
     "tests.support.nats",
+    "tests.support.functions",
     "tests.support.postgres",
     "tests.support.provisioning",
     "tests.support.supervision",

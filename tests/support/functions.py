@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from audit_core.frame import Frame, decode_message
 from audit_core.ids import api_key_hash, new_api_key
@@ -179,7 +180,14 @@ class SeededShard:
         """Return what the instances wrote."""
         async with self.nats.provisioner(self.shard_id) as client:
             entries = await Bucket(JetStream(client), watermark_bucket(self.shard_id)).entries()
-        return [msgspec.json.decode(entry.value, type=Watermark) for entry in entries.values()]
+        return [msgspec.json.decode(entry.value or b"", type=Watermark) for entry in entries.values()]
+
+
+async def until(claim: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Return when `claim` holds; look every 50 ms. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await claim():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +314,42 @@ async def functions_process(
     try:
         await process.started()
         yield process
+    finally:
+        process.stop()
+        shutil.rmtree(process.log_file.parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedIngest:
+    """One ingest process that many tests share, with a shard and two tenants in it."""
+
+    process: FunctionsProcess
+    shard: SeededShard
+    acme: SeededTenant
+    globex: SeededTenant
+
+    async def post(self, body: bytes, path: str = "", **headers: str) -> Answer:
+        """Post as acme."""
+        return await self.process.post(self.acme, body, path, **headers)
+
+
+@pytest.fixture(scope="module")
+def served_ingest(
+    nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedIngest]:
+    """Serve a shard for the tests of one file; none of them may disturb it."""
+    folder = tmp_path_factory.mktemp("shards")
+    shard = SeededShard(nats=nats_server, folder=folder)
+    acme, globex = SeededTenant(name="acme"), SeededTenant(name="globex")
+    process = FunctionsProcess(nats_server.url, folder)
+
+    async def start() -> None:
+        await shard.laid_out(acme, globex)
+        await process.started()
+
+    try:
+        asyncio.run(start())
+        yield ServedIngest(process=process, shard=shard, acme=acme, globex=globex)
     finally:
         process.stop()
         shutil.rmtree(process.log_file.parent)

@@ -9,9 +9,9 @@ import pytest
 from asyncpg import OutOfMemoryError
 
 from audit_core.partitions import PartitionBy
-from audit_core.query import FILTERED_COLUMNS, span
+from audit_core.query import Filters, span
 from audit_functions.adapters.postgres import connected, sql
-from audit_functions.query.store import SETTINGS
+from audit_functions.query.store import MAX_PAGE_BYTES, SETTINGS, page_arguments
 from audit_operator.clients.database import create_database, provision_database
 from tests.support import postgres
 from tests.support.events import an_event
@@ -53,18 +53,10 @@ async def shard() -> AsyncIterator[ShardInDatabase]:
 async def test_a_search_through_all_of_it_stays_within_the_locks_of_a_small_server(
     shard: ShardInDatabase,
 ) -> None:
-    everything = span(a_search(), None)
+    whole = page_arguments(Filters(), span(a_search(), None), limit=50, room=MAX_PAGE_BYTES)
     async with connected(shard.dsn("query"), SETTINGS) as connection:
         with pytest.raises(OutOfMemoryError):
-            await connection.fetch(
-                sql("query")["page_descending"],
-                "tenant-a",
-                everything.lower,
-                everything.upper,
-                everything.sequence,
-                50,
-                *[None] * len(FILTERED_COLUMNS),
-            )
+            await connection.fetch(sql("query")["page_descending"], "tenant-a", *whole)
     async with reading(shard) as query:
         for limit in (1, 2, 50):
             oldest_first = await pages(query, a_reader(), a_search(order="asc", limit=limit))

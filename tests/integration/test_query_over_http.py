@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ async def test_one_event_is_read_by_its_id(acme: Acme) -> None:
         ("cursor=AQ", "cursor", "not a cursor"),
         (b"user_id=%FF", "query", "UTF-8"),
         (b"user_id=\xff", "query", "UTF-8"),
+        (b"user_id=%ED%A0%80", "query", "UTF-8"),
         ("&".join(["user_id=u"] * 1001), "query", "1000"),
         ("user_id=%00", "user_id", "NUL"),
     ],
@@ -186,6 +188,23 @@ async def test_a_tenant_that_is_read_only_reads_and_a_suspended_one_does_not(acm
     assert len((await acme.server.answered(200, key=acme.key)).json()["logs"]) == 1
     await acme.server.provisioned.reconciler.retire("acme")
     assert "logs" not in (await acme.server.answered(401, 403, key=acme.key)).json()
+
+
+async def test_a_tenant_has_as_many_queries_under_way_as_it_may(acme: Acme) -> None:
+    provisioned = acme.server.provisioned
+    await provisioned.reconciler.converge(a_tenant("acme", 2, query={"concurrency": 2}))
+    [shard] = acme.server.function.folder.serving.values()
+    async with asyncio.timeout(10):
+        while shard.view.tenants[acme.tenant_id].query_concurrency != 2:  # noqa: ASYNC110 - it follows a bucket
+            await asyncio.sleep(0.05)
+    async with provisioned.database.admin.transaction():
+        await provisioned.database.admin.execute(f"LOCK TABLE {acme.shard.schema}.event")
+        waiting = [asyncio.create_task(acme.server.get(key=acme.key)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        refused = await acme.server.get(key=acme.key)
+    assert (refused.status, refused.json()["type"]) == (429, "urn:audit-log:rate-limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [200, 200]
 
 
 async def test_a_database_that_cannot_be_used_is_503_until_it_can(acme: Acme) -> None:

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from audit_core.errors import QueryTooBroad
-from audit_core.query import FILTERED_COLUMNS, span
+from audit_core.query import Filters, span
 from audit_core.tenant import Isolation, role_name
 from audit_functions.adapters.postgres import connected, sql
 from audit_functions.query.service import Query
-from audit_functions.query.store import SETTINGS
+from audit_functions.query.store import MAX_PAGE_BYTES, SETTINGS, page_arguments
 from tests.support.events import an_event
 from tests.support.postgres import NOW, Database, ShardInDatabase
 from tests.support.reading import Logged, a_logged, a_reader, a_search, events_of, pages, reading, write
@@ -80,13 +80,11 @@ async def test_without_its_own_condition_every_statement_still_sees_one_tenant_o
     pool: ShardInDatabase,
 ) -> None:
     """The policy alone keeps tenants apart: what a mistake in our statements would cost is nothing."""
-    where = span(a_search(), None)
-    listing = (where.lower, where.upper, where.sequence, 1000, *[None] * len(FILTERED_COLUMNS))
-    oldest_first = (where.lower, where.upper, -1, 1000, *[None] * len(FILTERED_COLUMNS))
+    newest_first, oldest_first = span(a_search(), None), span(a_search(order="asc"), None)
     arguments = {
-        "page_descending": listing,
-        "page_ascending": oldest_first,
-        "newest_event": ("e-7", where.lower, where.upper),
+        "page_descending": page_arguments(Filters(), newest_first, limit=1000, room=MAX_PAGE_BYTES),
+        "page_ascending": page_arguments(Filters(), oldest_first, limit=1000, room=MAX_PAGE_BYTES),
+        "newest_event": ("e-7", newest_first.lower, newest_first.upper),
     }
     async with connected(pool.dsn("query"), SETTINGS) as reader:
         for name, given in arguments.items():
@@ -102,8 +100,7 @@ async def test_without_its_own_condition_every_statement_still_sees_one_tenant_o
 
 
 async def test_naming_one_tenant_and_asking_for_another_finds_nothing(pool: ShardInDatabase) -> None:
-    where = span(a_search(), None)
-    listing = (where.lower, where.upper, where.sequence, 1000, *[None] * len(FILTERED_COLUMNS))
+    listing = page_arguments(Filters(), span(a_search(), None), limit=1000, room=MAX_PAGE_BYTES)
     async with connected(pool.dsn("query"), SETTINGS) as reader, reader.transaction():
         await reader.execute(sql("query")["name_tenant"], "tenant-a")
         assert await reader.fetch(sql("query")["page_descending"], "tenant-b", *listing) == []

@@ -106,7 +106,7 @@ _SEARCH_PARAMETERS: Final = (
     Parameter(
         name="limit",
         place="query",
-        description="How many events on a page.",
+        description="How many events on a page, at most: one of large events ends after 4 MiB of them.",
         schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         example=10,
     ),

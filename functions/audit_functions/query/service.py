@@ -38,10 +38,17 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     body: str | None
 
 
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in order. `full`: the page ended before the list did, as far as is known."""
+
+    events: list[StoredEvent]
+    full: bool
+
+
 class Store(Protocol):
     """Where events are. Raises StoreUnavailable, and QueryTooBroad for what would take too long."""
 
-    async def page(self, tenant_id: str, search: Search, where: Span) -> list[StoredEvent]:
+    async def page(self, tenant_id: str, search: Search, where: Span) -> Found:
         """Return at most `search.limit` events in the order of the search."""
         ...
 
@@ -71,11 +78,11 @@ class Query:
         )
         after = None if search.cursor is None else unseal(reader.secret, listing, search.cursor)
         async with self._admitted(reader):
-            events = await self.store.page(reader.tenant_id, search, span(search, after))
-        if len(events) < search.limit:
-            return Page(events=events, next_cursor=None)
-        last = Position(received_at=events[-1].received_at, sequence=events[-1].sequence)
-        return Page(events=events, next_cursor=seal(reader.secret, listing, last))
+            found = await self.store.page(reader.tenant_id, search, span(search, after))
+        if not found.full:
+            return Page(events=found.events, next_cursor=None)
+        last = Position(received_at=found.events[-1].received_at, sequence=found.events[-1].sequence)
+        return Page(events=found.events, next_cursor=seal(reader.secret, listing, last))
 
     async def event(self, reader: Reader, event_id: str) -> StoredEvent:
         """Return the newest event of that id. Raises NotFound, and what the gate and the store raise."""

@@ -14,12 +14,14 @@ from audit_core.errors import QueryTooBroad, StoreUnavailable
 from audit_core.query import FILTERED_COLUMNS, Filters, Order, Search, Span, span
 from audit_core.query_windows import windows
 from audit_functions.adapters.postgres import ConnectionPool, away_as_unavailable, pooled, sql
-from audit_functions.query.service import StoredEvent
+from audit_functions.query.service import Found, StoredEvent
 
 QUERY_SECONDS: Final = 10.0
 """What one query may take. The role's statement_timeout is the same, for each of its statements."""
 COMMAND_TIMEOUT_SECONDS: Final = 12.0
 """Longer than both, so that a slow statement is told apart from a dead server."""
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of bodies on a page, which then ends before its limit: a thousand of the largest events would be 256 MiB."""
 _PARTITIONS_SECONDS: Final = 60.0
 
 SETTINGS: Final = {
@@ -48,24 +50,20 @@ class EventStore:
         self._partition_bounds: Sequence[int] = ()
         self._partitions_until = 0.0
 
-    async def page(self, tenant_id: str, search: Search, where: Span) -> list[StoredEvent]:
+    async def page(self, tenant_id: str, search: Search, where: Span) -> Found:
         """Return at most `search.limit` events. Raises StoreUnavailable and QueryTooBroad."""
-        any_of = [getattr(search.filters, column) or None for column in FILTERED_COLUMNS]
-        found: list[StoredEvent] = []
+        events: list[StoredEvent] = []
+        room = MAX_PAGE_BYTES
         for window in await self._windows(where, search.order):
-            rows = await self._fetch(
-                tenant_id,
-                _PAGE[search.order],
-                window.lower,
-                window.upper,
-                window.sequence,
-                search.limit - len(found),
-                *any_of,
-            )
-            found += [StoredEvent(*row) for row in rows]
-            if len(found) == search.limit:
-                break
-        return found
+            limit = search.limit - len(events)
+            arguments = page_arguments(search.filters, window, limit=limit, room=room)
+            rows = await self._fetch(tenant_id, _PAGE[search.order], *arguments)
+            if rows:
+                events += [StoredEvent(*row[:-1]) for row in rows]
+                room -= rows[-1]["bytes_before"] + len((events[-1].body or "").encode())
+            if len(events) == search.limit or room <= 0:
+                return Found(events=events, full=True)
+        return Found(events=events, full=False)
 
     async def newest(self, tenant_id: str, event_id: str) -> StoredEvent | None:
         """Return the newest event of that id. Raises StoreUnavailable and QueryTooBroad."""
@@ -113,6 +111,12 @@ class EventStore:
             self._partition_bounds = [row[0] for row in rows]
             self._partitions_until = time.monotonic() + _PARTITIONS_SECONDS
         return _in_time(windows(where, order, self._partition_bounds))
+
+
+def page_arguments(filters: Filters, window: Span, *, limit: int, room: int) -> tuple[object, ...]:
+    """Return what a page's statement takes behind the tenant: at most `limit` events of `room` bytes."""
+    any_of = (getattr(filters, column) or None for column in FILTERED_COLUMNS)
+    return (window.lower, window.upper, window.sequence, limit, *any_of, room)
 
 
 def _in_time(spans: Iterator[Span]) -> Iterator[Span]:

@@ -7,49 +7,66 @@ SELECT set_config('audit.tenant_id', $1, true)
 -- name: page_descending
 -- The newest $5 events of tenant $1 received from $2 to $3 (both included), and at $3 only those before sequence $4.
 -- $6 to $16 take any of their values, or all when NULL. The bound on received_at alone says less than the one on the
--- pair, but partitions are left out of the plan by it.
-SELECT received_at, sequence, id, envelope, body
-FROM event
-WHERE tenant_id = $1
-  AND kind = 1
-  AND received_at BETWEEN $2 AND $3
-  AND (received_at, sequence) < ($3, $4)
-  AND ($6::text[] IS NULL OR event_type = ANY ($6))
-  AND ($7::text[] IS NULL OR action = ANY ($7))
-  AND ($8::text[] IS NULL OR outcome = ANY ($8))
-  AND ($9::text[] IS NULL OR severity = ANY ($9))
-  AND ($10::text[] IS NULL OR actor_id = ANY ($10))
-  AND ($11::text[] IS NULL OR actor_type = ANY ($11))
-  AND ($12::text[] IS NULL OR target_id = ANY ($12))
-  AND ($13::text[] IS NULL OR target_type = ANY ($13))
-  AND ($14::text[] IS NULL OR correlation_id = ANY ($14))
-  AND ($15::text[] IS NULL OR service = ANY ($15))
-  AND ($16::text[] IS NULL OR ip = ANY ($16))
+-- pair, but partitions are left out of the plan by it. The page ends with the event whose body makes it $17 bytes or
+-- more.
+SELECT received_at, sequence, id, envelope, body, bytes_before
+FROM (
+    SELECT
+        received_at, sequence, id, envelope, body,
+        coalesce(sum(octet_length(body)) OVER (
+            ORDER BY received_at DESC, sequence DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
+    FROM event
+    WHERE tenant_id = $1
+      AND kind = 1
+      AND received_at BETWEEN $2 AND $3
+      AND (received_at, sequence) < ($3, $4)
+      AND ($6::text[] IS NULL OR event_type = ANY ($6))
+      AND ($7::text[] IS NULL OR action = ANY ($7))
+      AND ($8::text[] IS NULL OR outcome = ANY ($8))
+      AND ($9::text[] IS NULL OR severity = ANY ($9))
+      AND ($10::text[] IS NULL OR actor_id = ANY ($10))
+      AND ($11::text[] IS NULL OR actor_type = ANY ($11))
+      AND ($12::text[] IS NULL OR target_id = ANY ($12))
+      AND ($13::text[] IS NULL OR target_type = ANY ($13))
+      AND ($14::text[] IS NULL OR correlation_id = ANY ($14))
+      AND ($15::text[] IS NULL OR service = ANY ($15))
+      AND ($16::text[] IS NULL OR ip = ANY ($16))
+    ORDER BY received_at DESC, sequence DESC
+    LIMIT $5
+) page
+WHERE bytes_before < $17
 ORDER BY received_at DESC, sequence DESC
-LIMIT $5
 
 -- name: page_ascending
 -- The oldest $5 events of tenant $1 received from $2 to $3 (both included), and at $2 only those behind sequence $4.
 -- The rest as in page_descending.
-SELECT received_at, sequence, id, envelope, body
-FROM event
-WHERE tenant_id = $1
-  AND kind = 1
-  AND received_at BETWEEN $2 AND $3
-  AND (received_at, sequence) > ($2, $4)
-  AND ($6::text[] IS NULL OR event_type = ANY ($6))
-  AND ($7::text[] IS NULL OR action = ANY ($7))
-  AND ($8::text[] IS NULL OR outcome = ANY ($8))
-  AND ($9::text[] IS NULL OR severity = ANY ($9))
-  AND ($10::text[] IS NULL OR actor_id = ANY ($10))
-  AND ($11::text[] IS NULL OR actor_type = ANY ($11))
-  AND ($12::text[] IS NULL OR target_id = ANY ($12))
-  AND ($13::text[] IS NULL OR target_type = ANY ($13))
-  AND ($14::text[] IS NULL OR correlation_id = ANY ($14))
-  AND ($15::text[] IS NULL OR service = ANY ($15))
-  AND ($16::text[] IS NULL OR ip = ANY ($16))
+SELECT received_at, sequence, id, envelope, body, bytes_before
+FROM (
+    SELECT
+        received_at, sequence, id, envelope, body,
+        coalesce(sum(octet_length(body)) OVER (
+            ORDER BY received_at, sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes_before
+    FROM event
+    WHERE tenant_id = $1
+      AND kind = 1
+      AND received_at BETWEEN $2 AND $3
+      AND (received_at, sequence) > ($2, $4)
+      AND ($6::text[] IS NULL OR event_type = ANY ($6))
+      AND ($7::text[] IS NULL OR action = ANY ($7))
+      AND ($8::text[] IS NULL OR outcome = ANY ($8))
+      AND ($9::text[] IS NULL OR severity = ANY ($9))
+      AND ($10::text[] IS NULL OR actor_id = ANY ($10))
+      AND ($11::text[] IS NULL OR actor_type = ANY ($11))
+      AND ($12::text[] IS NULL OR target_id = ANY ($12))
+      AND ($13::text[] IS NULL OR target_type = ANY ($13))
+      AND ($14::text[] IS NULL OR correlation_id = ANY ($14))
+      AND ($15::text[] IS NULL OR service = ANY ($15))
+      AND ($16::text[] IS NULL OR ip = ANY ($16))
+    ORDER BY received_at, sequence
+    LIMIT $5
+) page
+WHERE bytes_before < $17
 ORDER BY received_at, sequence
-LIMIT $5
 
 -- name: newest_event
 -- The newest event of tenant $1 with the id $2 (which is unique within a day only) received from $3 to $4, both

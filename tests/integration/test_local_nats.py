@@ -16,7 +16,8 @@ from nats.aio.client import Client, RawCredentials
 from audit_core.tenant import control_subject, stream_name
 from audit_operator.clients.jetstream import JetStream, StreamConfig
 from audit_operator.clients.nats_accounts import AccountRefused, Accounts
-from audit_operator.clients.nats_jwt import PROVISIONER_INBOX, new_authority
+from audit_operator.clients.nats_jwt import new_authority
+from audit_operator.clients.nats_permissions import PROVISIONER_INBOX
 from audit_operator.clients.servers import Server, Servers
 from audit_operator.local.errors import CannotRun
 from audit_operator.local.nats import EmbeddedNats, demand_version, disk_for_streams, nats_binary

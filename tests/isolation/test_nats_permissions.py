@@ -16,7 +16,8 @@ from audit_operator.clients.buckets import Bucket
 from audit_operator.clients.jetstream import JetStream
 from tests.support.nats import NatsServer, make_shard
 
-OURS, THEIRS = "a" * 16, "b" * 16
+OURS = tenant.new_id(b"perms-ours")
+THEIRS = tenant.new_id(b"perms-them")
 PATIENCE_SECONDS = 10.0
 
 

@@ -13,12 +13,11 @@ import pytest
 from nats.aio.client import Client
 
 from audit_core import tenant
-from audit_core.tenant import ID_RANDOM_BYTES, new_id
 from audit_operator.clients.jetstream import JetStream, StreamInfo
 from tests.support.nats import NatsServer, make_shard
 
-OURS = new_id(b"reply-ours"[:ID_RANDOM_BYTES])
-THEIRS = new_id(b"reply-them"[:ID_RANDOM_BYTES])
+OURS = tenant.new_id(b"reply-ours")
+THEIRS = tenant.new_id(b"reply-them")
 STREAM = tenant.stream_name(OURS)
 FORGED = b"what an attacker put into its own stream"
 TARGETS = (

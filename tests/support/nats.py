@@ -27,7 +27,7 @@ from audit_core.tenant import (
 from audit_operator.clients.buckets import bucket_config
 from audit_operator.clients.jetstream import JetStream, StreamConfig
 from audit_operator.clients.nats_accounts import Accounts
-from audit_operator.clients.nats_jwt import (
+from audit_operator.clients.nats_permissions import (
     PROVISIONER_INBOX,
     Permissions,
     ingest_permissions,

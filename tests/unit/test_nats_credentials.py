@@ -14,11 +14,10 @@ import nkeys
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from audit_operator.clients.nats_jwt import (
-    Authority,
+from audit_operator.clients.nats_jwt import Authority, new_authority
+from audit_operator.clients.nats_permissions import (
     Permissions,
     ingest_permissions,
-    new_authority,
     provisioner_permissions,
     query_permissions,
     writer_permissions,

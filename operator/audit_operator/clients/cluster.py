@@ -19,7 +19,8 @@ from nats.errors import Error
 from audit_core.errors import StreamUnavailable
 from audit_operator.clients.jetstream import JetStream
 from audit_operator.clients.nats_accounts import Accounts
-from audit_operator.clients.nats_jwt import PROVISIONER_INBOX, Authority, Random
+from audit_operator.clients.nats_jwt import Authority, Random
+from audit_operator.clients.nats_permissions import PROVISIONER_INBOX
 from audit_operator.clients.servers import Servers
 
 CONNECT_SECONDS: Final = 5

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from audit_core.tenant import role_name
-from audit_operator.clients.nats_jwt import (
-    Authority,
+from audit_operator.clients.nats_jwt import Authority
+from audit_operator.clients.nats_permissions import (
     Permissions,
     ingest_permissions,
     query_permissions,

@@ -87,7 +87,7 @@ generated: generate ## Check that the generated files are committed as they are 
 
 .PHONY: bench
 bench: .dev ## Measure against the ceilings of this machine (minutes; writes build/bench.json)
-	@exec $(PYTHON) -m tests.bench
+	@exec $(PYTHON) -m tests.bench $(ARGUMENTS)
 
 ##@ Dependencies
 

@@ -109,9 +109,10 @@ class Instance:
 
 @dataclass(kw_only=True)
 class StreamedShard:
-    """A shard in PostgreSQL and its stream, buckets and credentials in NATS."""
+    """A shard in PostgreSQL and its stream, buckets and credentials in NATS. `admin` is a superuser's connection."""
 
     stored: ShardInDatabase
+    admin: Connection
     seeded: SeededShard
     epoch: bytes
     ingest: Client
@@ -120,10 +121,6 @@ class StreamedShard:
     @property
     def shard_id(self) -> str:
         return self.stored.shard_id
-
-    @property
-    def admin(self) -> Connection:
-        return self.stored.database.admin
 
     @property
     def schema(self) -> str:
@@ -302,7 +299,12 @@ async def streamed_shard(
         ingest = await exits.enter_async_context(nats.function(stored.shard_id, "ingest"))
         provisioner = await exits.enter_async_context(nats.provisioner(stored.shard_id))
         yield StreamedShard(
-            stored=stored, seeded=seeded, epoch=stored.stored.epoch, ingest=ingest, provisioner=provisioner
+            stored=stored,
+            admin=database.admin,
+            seeded=seeded,
+            epoch=stored.stored.epoch,
+            ingest=ingest,
+            provisioner=provisioner,
         )
 
 

@@ -100,4 +100,5 @@ class Examiner:
 
 
 def _frozen(gap: Gap) -> Freeze:
-    return Freeze(Reason.GAP, first=gap.first, last=gap.last)
+    """The evidence reads as the arguments of the control frame that would accept it."""
+    return Freeze(Reason.GAP, **{"from": gap.first, "through": gap.last})

@@ -60,20 +60,30 @@ def application(settings: Settings) -> ASGIApp:
         default=Open(_unknown_path),
         lifespan=_lifespan(functions, vital, readiness),
     )
-    return Dispatch({(route.path, route.method): handlers[route.operation_id] for route in served}, router)
+    return Dispatch(
+        {(route.path.encode(), route.method): handlers[route.operation_id] for route in served}, router
+    )
 
 
 class Dispatch:
     """Sends requests for a plain path straight to its app, and everything else through the router."""
 
-    def __init__(self, plain: Mapping[tuple[str, str], ASGIApp], router: ASGIApp) -> None:
+    def __init__(self, plain: Mapping[tuple[bytes, str], ASGIApp], router: ASGIApp) -> None:
         self._plain = plain
         self._router = router
+        self._unknown = Open(_unknown_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
-        app = self._plain.get((scope["path"], scope["method"])) if scope["type"] == "http" else None
-        await (app or self._router)(scope, receive, send)
+        app = self._plain.get((scope["raw_path"], scope["method"])) if scope["type"] == "http" else None
+        if app is None:
+            app = self._unknown if _hides_a_slash(scope) else self._router
+        await app(scope, receive, send)
+
+
+def _hides_a_slash(scope: Scope) -> bool:
+    """Tell whether a path has an encoded slash, which a proxy in front and the router behind read differently."""
+    return scope["type"] == "http" and b"%2f" in scope["raw_path"].lower()
 
 
 def _handlers(

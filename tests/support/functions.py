@@ -298,8 +298,10 @@ class FunctionsProcess:
         """Send one request from another thread."""
         return await asyncio.to_thread(self.request_now, *arguments, **named)
 
-    async def post(self, tenant: SeededTenant, body: bytes, path: str = "", **headers: str) -> Answer:
-        """Post a body of JSON as a tenant; underscores in names of headers stand for hyphens."""
+    async def post(
+        self, tenant: SeededTenant, body: bytes | Iterator[bytes], path: str = "", **headers: str
+    ) -> Answer:
+        """Post a body, in pieces if it is given in pieces, as a tenant; underscores in names of headers stand for hyphens."""
         sent = {"Authorization": f"Bearer {tenant.key}", "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.request("POST", f"/api/v1/audit/logs{path}", body, sent)
@@ -328,7 +330,7 @@ class ServedIngest:
     acme: SeededTenant
     globex: SeededTenant
 
-    async def post(self, body: bytes, path: str = "", **headers: str) -> Answer:
+    async def post(self, body: bytes | Iterator[bytes], path: str = "", **headers: str) -> Answer:
         """Post as acme."""
         return await self.process.post(self.acme, body, path, **headers)
 

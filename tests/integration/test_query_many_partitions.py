@@ -63,5 +63,8 @@ async def test_a_search_through_all_of_it_stays_within_the_locks_of_a_small_serv
             newest_first = await pages(query, a_reader(), a_search(limit=limit))
             assert events_of(oldest_first) == OLDEST_FIRST
             assert events_of(newest_first) == OLDEST_FIRST[::-1]
+            for walked in (oldest_first, newest_first):
+                assert {len(page.events) for page in walked[:-1]} <= {limit}
+                assert len(walked[-1].events) < limit
         assert await query.event(a_reader(), f"e-{DAYS}") == OLDEST_FIRST[0]
         assert await query.event(a_reader(), "e-0") == OLDEST_FIRST[-1]

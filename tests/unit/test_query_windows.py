@@ -41,8 +41,11 @@ def test_a_long_one_is_looked_through_from_its_start_in_ever_longer_windows() ->
     where = Span(lower=0, upper=400 * DAY, sequence=9)
     newest_first = [_days(window) for window in windows(where, Order.DESCENDING, DAYS)]
     assert newest_first[:4] == [(396, 400), (388, 396), (372, 388), (340, 372)]
+    assert newest_first[-1] == (0, newest_first[-2][0])
     oldest_first = [_days(window) for window in windows(where, Order.ASCENDING, DAYS)]
     assert oldest_first[:4] == [(0, 4), (4, 12), (12, 28), (28, 60)]
+    assert {upper - lower for lower, upper in oldest_first[3:-1]} == {MAX_PARTITIONS}
+    assert {upper - lower for lower, upper in newest_first[3:-1]} == {MAX_PARTITIONS}
 
 
 def _days(window: Span) -> tuple[int, int]:

@@ -30,6 +30,17 @@ class JetStreamRefused(AuditError):
         self.description = description
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another stream whose messages a stream takes in, those on `filter_subject` if one is named.
+
+    A stream that holds messages already takes in only new ones, unless `opt_start_seq` says where to begin.
+    """
+
+    name: str
+    filter_subject: str = ""
+    opt_start_seq: int = 0
+
+
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a stream's configuration that we set. Defaults are the server's, for fields that it leaves out.
 
@@ -53,6 +64,7 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_direct: bool = False
     allow_rollup_hdrs: bool = False
     metadata: dict[str, str] = {}
+    sources: tuple[Source, ...] = ()
     first_seq: int = 0
 
 
@@ -88,6 +100,23 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster | None = None
 
 
+class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a stream."""
+
+    subject: str
+    seq: int
+    data: bytes = b""
+    hdrs: bytes = b""
+
+    def source_sequence(self) -> int:
+        """Return the sequence that the message had in the stream it was taken in from, 0 if it was not."""
+        for line in self.hdrs.split(b"\r\n"):
+            name, _, value = line.partition(b": ")
+            if name == b"Nats-Stream-Source":
+                return int(value.split()[1])
+        return 0
+
+
 class Acked(msgspec.Struct, frozen=True, kw_only=True):
     """A stored message, as its publisher learns of it."""
 
@@ -100,6 +129,10 @@ class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
     code: int
     err_code: int = 0
     description: str = ""
+
+
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    message: StoredMessage
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +165,17 @@ class JetStream:
     async def delete_stream(self, name: str) -> None:
         """Delete a stream and everything in it."""
         await self._call(f"STREAM.DELETE.{name}")
+
+    async def last_message(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the last message on a subject, or None when there is none."""
+        request = msgspec.json.encode({"last_by_subj": subject})
+        try:
+            answer = await self._call(f"STREAM.MSG.GET.{stream}", request)
+        except JetStreamRefused as refused:
+            if refused.code in _NOT_FOUND:
+                return None
+            raise
+        return msgspec.json.decode(answer, type=_Found).message
 
     async def publish(
         self, subject: str, data: bytes, *, stream: str, headers: dict[str, str] | None = None

@@ -15,6 +15,7 @@ _BROKEN: Final = {
     "vanished": "is gone",
     "replaced": "carries another epoch than its events",
     "shrank": "ends before what was committed from it",
+    "recovering": "is in the middle of a recovery",
 }
 
 
@@ -23,8 +24,8 @@ def explained(trouble: Exception, name: str) -> str:
     match trouble:
         case StreamBroken():
             return (
-                f"stream {stream_name(trouble.shard_id)} {_BROKEN[trouble.reason]}; it is left as it is."
-                f" To go on with a new one: python -m audit_operator.local recover-stream {name} --confirm"
+                f"its stream {stream_name(trouble.shard_id)} {_BROKEN[trouble.reason]}, and is left as it is."
+                f" To go on behind what is stored: python -m audit_operator.local recover-stream {name} --confirm"
             )
         case NotDurable():
             servers = ", ".join(trouble.servers)

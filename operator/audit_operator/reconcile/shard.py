@@ -87,6 +87,13 @@ class ShardReconciler:
             progress.changed("offset")
         return stream
 
+    async def allotted(self, observed: StreamInfo | None, wanted: int | None) -> int:
+        """Return the `max_bytes` of a stream that is there or not, if `wanted` is asked for or (None) nothing is."""
+        held = None if observed is None else observed.config.max_bytes
+        if wanted is None:
+            return held or self.installation.stream_max_bytes
+        return allotted_bytes(wanted, held, await self._disk())
+
     async def _stream(
         self,
         streams: JetStream,
@@ -99,7 +106,7 @@ class ShardReconciler:
         wanted = wanted_stream(
             shard.shard_id,
             epoch_of(shard, offset),
-            max_bytes=await self._allotted(observed, max_bytes),
+            max_bytes=await self.allotted(observed, max_bytes),
             replicas=self.installation.stream_replicas,
         )
         step = stream_step(wanted, observed, shard, offset)
@@ -108,12 +115,6 @@ class ShardReconciler:
             assert observed is not None, "what is kept is there"
             return observed
         return applied
-
-    async def _allotted(self, observed: StreamInfo | None, wanted: int | None) -> int:
-        held = None if observed is None else observed.config.max_bytes
-        if wanted is None:
-            return held or self.installation.stream_max_bytes
-        return allotted_bytes(wanted, held, await self._disk())
 
     async def _disk(self) -> Disk | None:
         if not self.installation.cap_to_disk:

@@ -15,6 +15,8 @@ from audit_operator.clients.shards import Shard, ShardOffset
 MAX_MESSAGE_BYTES: Final = 1_000_000
 """Above the largest frame, below the server's default `max_payload` with its headers."""
 DUPLICATE_WINDOW_NS: Final = 120_000_000_000
+RECOVERING: Final = "auditlog.dev/recovering"
+"""Metadata of a stream that a recovery has not finished with."""
 SHARE: Final = 8
 """Where streams are capped to the disk, none takes more than this part of it."""
 FREE_SHARE: Final = 2
@@ -24,8 +26,8 @@ FREE_SHARE: Final = 2
 class StreamBroken(IntegrityError):
     """The stream contradicts the shard's offset; provisioning leaves it alone and a person decides.
 
-    `reason` is `vanished` (there was one, and it is gone), `replaced` (it carries another epoch) or `shrank` (it ends
-    before what was committed from it).
+    `reason` is `vanished` (there was one, and it is gone), `replaced` (it carries another epoch), `shrank` (it ends
+    before what was committed from it) or `recovering` (a recovery has not finished with it).
     """
 
     __slots__ = ("offset", "reason", "shard_id")
@@ -79,6 +81,8 @@ def stream_step(
         if offset is not None:
             raise StreamBroken(shard.shard_id, "vanished", committed)
         return Step.CREATE
+    if RECOVERING in observed.config.metadata:
+        raise StreamBroken(shard.shard_id, "recovering", committed)
     if observed.config.metadata.get(EPOCH_METADATA) != epoch_of(shard, offset).hex():
         raise StreamBroken(shard.shard_id, "replaced", committed)
     if observed.state.last_seq < committed:

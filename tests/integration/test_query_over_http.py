@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from audit_core.ids import api_key_hash, new_api_key
 from audit_core.rfc3339 import time_text
 from audit_functions.query.routes import LoggedEvent, LoggedPage
+from audit_functions.web.health import Readiness
+from audit_functions.web.vital import Vital
 from audit_operator.clients.api_keys import ApiKey, insert_key
 from tests.support.audittenant import a_tenant
 from tests.support.postgres import NOW, ShardInDatabase
@@ -224,6 +227,11 @@ async def test_a_database_that_cannot_be_used_is_503_until_it_can(acme: Acme) ->
     [shard] = acme.server.function.folder.serving.values()
     assert shard.problem() is None
     assert shard.impairment() == "database away: TooManyConnectionsError"
+    ready = await Readiness([acme.server.function], Vital(lambda: None)).readyz(Request({"type": "http"}))
+    assert ready.status_code == 200
+    assert json.loads(bytes(ready.body))["shards"] == {
+        "query": {acme.shard.shard_id: "ok, but database away: TooManyConnectionsError"}
+    }
     assert acme.server.metric("audit_query_databases_away_count") == 1
     await acme.server.provisioned.database.admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
     assert (await acme.server.answered(200, key=acme.key)).status == 200

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from audit_core.errors import Forbidden, InvalidQuery
 from audit_core.query_parameters import parse_search, refuse_parameters
+from audit_core.tenant import ShardId
 from audit_functions.adapters.postgres import MAX_CONNECTIONS
 from audit_functions.query import shard
 from audit_functions.query.answer import event_answer, page_answer
@@ -38,12 +39,13 @@ def query_function(settings: Settings, registry: CollectorRegistry) -> HttpFunct
         settings.shards, (shard.CREDENTIALS, shard.DSN), partial(shard.opened, settings.nats_url)
     )
     directory = Directory(folder.serving, folder.awaited)
-    readings = Readings(QueryTelemetry(registry, partial(_databases_away, folder)))
+    impairments = partial(_impairments, folder)
+    readings = Readings(QueryTelemetry(registry, away=lambda: len(impairments())))
     handlers: Mapping[str, ASGIApp] = {
         SEARCH_EVENTS: Guarded(directory, "events:read", readings.search_events),
         READ_EVENT: Guarded(directory, "events:read", readings.read_event),
     }
-    return HttpFunction(name="query", folder=folder, handlers=handlers)
+    return HttpFunction(name="query", folder=folder, handlers=handlers, impairments=impairments)
 
 
 class Readings:
@@ -69,8 +71,9 @@ class Readings:
             return _json(event_answer(event, caller.tenant.name))
 
 
-def _databases_away(folder: ShardFolder[QueryShard]) -> int:
-    return sum(shard.impairment() is not None for shard in folder.serving.values())
+def _impairments(folder: ShardFolder[QueryShard]) -> dict[ShardId, str]:
+    found = ((shard_id, shard.impairment()) for shard_id, shard in folder.serving.items())
+    return {shard_id: impairment for shard_id, impairment in found if impairment is not None}
 
 
 def _reader(caller: Caller[QueryShard]) -> Reader:

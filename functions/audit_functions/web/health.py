@@ -21,7 +21,7 @@ _JSON: Final = "application/json"
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of a process. `shards` by function and shard: `ok`, or what is wrong."""
+    """The state of a process. `shards` by function and shard: `ok`, what hampers it, or what is wrong."""
 
     status: str
     functions: list[str]
@@ -53,11 +53,12 @@ class Readiness:
         return self._answer_ready()
 
     def _answer_ready(self) -> Response:
-        shards = {function.name: _problems(function) for function in self._functions}
+        shards: dict[str, dict[str, str | None]] = {
+            function.name: _problems(function) for function in self._functions
+        }
         able = self._able(shards)
-        shown = {
-            name: {shard: problem or "ok" for shard, problem in found.items()}
-            for name, found in shards.items()
+        shown: dict[str, dict[str, str]] = {
+            function.name: _shown(function, shards[function.name]) for function in self._functions
         }
         return _answer(
             Health(status="ok" if able else "unavailable", functions=self._names(), shards=shown), ok=able
@@ -84,6 +85,11 @@ def _problems(function: HttpFunction) -> dict[str, str | None]:
         shard_id: folder.serving[shard_id].problem() if shard_id in folder.serving else "not open"
         for shard_id in sorted(folder.known)
     }
+
+
+def _shown(function: HttpFunction, problems: Mapping[str, str | None]) -> dict[str, str]:
+    impaired = {str(shard_id): f"ok, but {what}" for shard_id, what in function.impairments().items()}
+    return {shard_id: problem or impaired.get(shard_id, "ok") for shard_id, problem in problems.items()}
 
 
 def _answer(health: Health, *, ok: bool) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -326,3 +327,44 @@ async def shard(new_shard: NewShard) -> AsyncIterator[StreamedShard]:
     """Make one shard on the session's servers."""
     async with new_shard() as made:
         yield made
+
+
+async def publish_everything(shard: StreamedShard, frames: int, *, seed: int = 1) -> None:
+    """Publish a stream in which everything happens: tenants, duplicates, conflicts, poison, late and repeated frames."""
+    randomness = random.Random(seed)
+    tenants = [a_tenant_id() for _ in range(3)]
+    instances = [shard.instance() for _ in range(2)]
+    given_up: list[tuple[str, bytes]] = []
+    for number in range(frames):
+        ingest, tenant = randomness.choice(instances), randomness.choice(tenants)
+        events = [_some_event(randomness) for _ in range(randomness.randint(1, 12))]
+        match randomness.randrange(12):
+            case 0:
+                await shard.publish(randomness.randbytes(30))
+            case 1:
+                given_up.append((tenant, ingest.frame(tenant, events)))
+                await ingest.publish(tenant, *events, abandoned=[ingest.number])
+            case 2 if given_up:
+                await shard.publish(given_up.pop()[1])
+            case 3:
+                frame = ingest.frame(tenant, events)
+                await shard.publish(frame)
+                await shard.publish(frame)
+            case 4:
+                await shard.order(ControlFrame("hold", tenant, canonical_json({"number": number}), "ops"))
+            case 5:
+                ingest.number += 2
+                await ingest.publish(tenant, *events)
+            case _:
+                await ingest.publish(tenant, *events)
+
+
+def _some_event(randomness: random.Random) -> FrameEvent:
+    body = a_body(
+        randomness.choice(("user.login", "doc.read")),
+        actor={"id": f"u{randomness.randrange(5)}"},
+        context={"ip": f"10.0.0.{randomness.randrange(256)}"},
+    )
+    if randomness.random() < 0.03:
+        body = b'{"event_type":'
+    return an_event(body, id=f"order-{randomness.randrange(60)}" if randomness.random() < 0.4 else None)

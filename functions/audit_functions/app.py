@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -73,12 +73,12 @@ class Dispatch:
         self._router = router
         self._unknown = Open(_unknown_path)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what serves one request, or the lifespan, without a coroutine of its own."""
         app = self._plain.get((scope["raw_path"], scope["method"])) if scope["type"] == "http" else None
         if app is None:
             app = self._unknown if _hides_a_slash(scope) else self._router
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 def _hides_a_slash(scope: Scope) -> bool:

@@ -52,6 +52,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # as above
         "http": Protocol,
         "ws": "none",
         "lifespan": "on",
+        "interface": "asgi3",
         "server_header": False,
         "date_header": False,
         "access_log": False,

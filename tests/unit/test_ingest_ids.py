@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit_core.ids import uuid7
 from audit_functions.ingest.ids import IdMint
 
 
@@ -46,3 +50,12 @@ def test_two_mints_do_not_meet() -> None:
     clock = Clock()
     first, second = IdMint(clock, os.urandom), IdMint(clock, os.urandom)
     assert {first.new() for _ in range(1000)}.isdisjoint(second.new() for _ in range(1000))
+
+
+@given(st.integers(0, (1 << 48) - 1), st.integers(0, (1 << 74) - 1))
+def test_a_minted_id_is_the_uuid7_of_its_time_and_random_bits(ms: int, random: int) -> None:
+    mint = IdMint(lambda: ms)
+    mint._begin(ms, random - 1)
+    mint._steps = [0]
+    if random > 0:
+        assert mint.new() == uuid7(ms, random)

@@ -106,22 +106,8 @@ def declared_length(header: bytes | None, limit: int) -> int | None:
     return length
 
 
-async def whole_body(receive: Receive, limit: int, decode: Decoder | None, patience: Patience) -> bytes:
-    """Return the body, decoded. Raises BodyTooLarge as soon as it is beyond `limit`, BodyTimeout, ClientGone.
-
-    A body that is there already costs no timer; for its first bytes the server has a limit of its own.
-    """
-    message = await receive()
-    if decode is None and message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-        return body
-    with patience.limited():
-        return await _rest(message, receive, limit, decode)
-
-
-async def _rest(message: Message, receive: Receive, limit: int, decode: Decoder | None) -> bytes:
+async def rest_of_body(message: Message, receive: Receive, limit: int, decode: Decoder | None) -> bytes:
+    """Return the body that begins with `message`, decoded. Raises BodyTooLarge as soon as it is too large, ClientGone."""
     whole = bytearray()
     while True:
         if message["type"] != "http.request":

@@ -74,17 +74,10 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
         """Send a whole answer of JSON."""
-        await self.start(
-            status,
-            [
-                JSON,
-                (b"content-length", b"%d" % len(body)),
-                *more,
-                (b"x-request-id", self.request_id),
-                NO_STORE,
-                NOSNIFF,
-            ],
-        )
+        self.started = True
+        length = (b"content-length", b"%d" % len(body))
+        headers = [JSON, length, (b"x-request-id", self.request_id), NO_STORE, NOSNIFF, *more]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

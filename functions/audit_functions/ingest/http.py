@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from audit_core.errors import AuditError, InvalidEvent, UnsupportedMedia
+from audit_core.errors import AuditError, BodyTooLarge, InvalidEvent, UnsupportedMedia
 from audit_core.malformed import flaw_in_text
 from audit_functions.ingest.answers import batch_answer, encoded, single_answer
-from audit_functions.ingest.body import declared_length, whole_body
+from audit_functions.ingest.body import declared_length, rest_of_body
 from audit_functions.ingest.compression import decoder
 from audit_functions.ingest.edge import (
     CANONICAL_TO_SENT,
@@ -105,14 +105,24 @@ class Batch(Endpoint):
 
 
 async def _body(edge: Edge, exchange: Exchange, limit: int) -> bytes:
-    """Return the body, for which memory was reserved before it was read."""
+    """Return the body, for which memory was reserved before it was read.
+
+    One that is there already costs no timer; for its first bytes the server has a limit of its own.
+    """
     headers = exchange.headers
     decode = decoder(headers.get(b"content-encoding"))
     length = declared_length(headers.get(b"content-length"), limit)
     reserved = limit if length is None or decode is not None else length
     edge.budget.take(reserved)
     try:
-        return await whole_body(exchange.receive, limit, decode, edge.patience)
+        message = await exchange.receive()
+        if decode is None and not message.get("more_body") and message["type"] == "http.request":
+            body: bytes = message["body"]
+            if len(body) > limit:
+                raise BodyTooLarge(limit)
+            return body
+        with edge.patience.limited():
+            return await rest_of_body(message, exchange.receive, limit, decode)
     finally:
         edge.budget.give(reserved)
 

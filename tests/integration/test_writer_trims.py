@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 import pytest
+from asyncpg import Connection
 
 from audit_core.projection import TRIMMED_KEY, Trimmed
 from audit_functions.writer.clock import Clock
 from audit_functions.writer.ports import Shard, Stream
 from audit_functions.writer.trim import REPLAY_WINDOW_US
 from audit_functions.writer.upkeep import Backup, Upkeep
-from tests.support.writing import StreamedShard, a_body, a_tenant_id, an_event
+from audit_operator.clients.database import create_database, provision_database
+from tests.support.nats import NatsServer
+from tests.support.postgres import Database, PostgresServer, connected
+from tests.support.writing import StreamedShard, a_body, a_tenant_id, an_event, streamed_shard, until
 
 TENANT = a_tenant_id()
 LATER = Clock(microseconds=lambda: time.time_ns() // 1000 + REPLAY_WINDOW_US + 1_000_000)
@@ -94,6 +99,38 @@ async def test_a_full_stream_gives_up_its_oldest_messages_before_their_time(shar
 async def test_with_an_archive_nothing_goes_before_it_has_the_commit(committed: StreamedShard) -> None:
     assert await trimmed(committed, backup="archive") == 0
     assert await first_sequence(committed) == 1
+
+
+async def test_with_an_archive_a_commit_goes_once_its_wal_file_is_archived(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    postgres = PostgresServer({"archive_mode": "on", "archive_command": "test -f %p"})
+    try:
+        postgres.start()
+        async with connected(postgres.dsn()) as maintenance:
+            await create_database(maintenance, "audit")
+        async with connected(postgres.dsn(database="audit")) as admin:
+            await provision_database(admin)
+            database = Database(server=postgres, name="audit", admin=admin)
+            async with streamed_shard(database, nats_server, tmp_path) as shard:
+                ingest = shard.instance()
+                for _ in range(5):
+                    await ingest.publish(TENANT)
+                async with shard.writer():
+                    await shard.committed()
+                async with shard.wired(clock=LATER) as wired:
+                    upkeep = Upkeep(shard=wired, backup="archive")
+                    assert await upkeep.trim() == 0
+                    await admin.execute("SELECT pg_switch_wal()")
+                    await until(lambda: _archived(admin))
+                    assert await upkeep.trim() == 4
+    finally:
+        postgres.stop()
+        postgres.remove()
+
+
+async def _archived(admin: Connection) -> bool:
+    return bool(await admin.fetchval("SELECT archived_count > 0 FROM pg_stat_archiver"))
 
 
 @dataclass(slots=True)

@@ -62,11 +62,19 @@ def away_as_unavailable() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def connected(dsn: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Connection]:
-    """Open one connection and close it. `settings` are the session's defaults. Raises StoreUnavailable."""
+async def connected(
+    dsn: str, settings: Mapping[str, str] | None = None, *, command_timeout: float
+) -> AsyncIterator[Connection]:
+    """Open one connection and close it. `settings` are the session's defaults. Raises StoreUnavailable.
+
+    `command_timeout` (seconds) is for a server that no longer answers, and has to be longer than `statement_timeout`.
+    """
     with away_as_unavailable():
         connection = await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT_SECONDS, server_settings=_settings(settings)
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=command_timeout,
+            server_settings=_settings(settings),
         )
     try:
         with away_as_unavailable():

@@ -100,5 +100,5 @@ class Examiner:
 
 
 def _frozen(gap: Gap) -> Freeze:
-    """The evidence reads as the arguments of the control frame that would accept it."""
+    """Return the freeze for a gap; its evidence reads as the arguments of the control frame that would accept it."""
     return Freeze(Reason.GAP, **{"from": gap.first, "through": gap.last})

@@ -91,11 +91,22 @@ class ShardWriter:
             stopping=self._stopping,
             thawed=self._thawed,
         )
-        await turn.examine()
-        await self._shard.board.reads_frame_version(FRAME_VERSION)
-        self._works()
-        await turn.run()
+        try:
+            await turn.examine()
+            await self._shard.board.reads_frame_version(FRAME_VERSION)
+            self._works()
+            await turn.run()
+        except Freeze:
+            if await self._is_still_at(turn.offset):
+                raise
         return 0.0
+
+    async def _is_still_at(self, offset: Offset) -> bool:
+        """Tell whether what was held against the stream is still the shard's place, and not another writer's past."""
+        try:
+            return (await self._shard.store.offset()).is_at(offset)
+        except Unavailable:
+            return True
 
     async def _takes_over(self, onlooker: Onlooker, offset: Offset) -> bool:
         stream = await self._shard.stream.state()

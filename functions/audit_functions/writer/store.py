@@ -27,6 +27,7 @@ from audit_functions.writer.settle import Batch
 from audit_functions.writer.state import FenceLost, Freeze, Offset, Reason, Remembered, RowsRefused
 
 LANDINGS: Final = 2
+COMMAND_TIMEOUT_SECONDS: Final = 32.0
 _SETTINGS: Final = {"application_name": "audit writer", "temp_buffers": "32MB"}
 _SQL: Final = sql("writer")
 
@@ -187,7 +188,9 @@ class _Session:
     async def _open(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             await self.close()
-            self._connection = await self._stack.enter_async_context(connected(self._dsn(), _SETTINGS))
+            self._connection = await self._stack.enter_async_context(
+                connected(self._dsn(), _SETTINGS, command_timeout=COMMAND_TIMEOUT_SECONDS)
+            )
             await self._prepare(self._connection)
         return self._connection
 

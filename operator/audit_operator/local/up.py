@@ -53,7 +53,10 @@ async def supervised(stack: Stack, output: Output) -> AsyncIterator[Supervisor]:
     def died(name: str, status: int) -> None:
         output.say(f"{name} died (status {status}) and is started again; see {supervisor.log(name)}")
 
-    supervisor = Supervisor(stack.settings.state / "logs", died)
+    def not_started(name: str, trouble: Exception) -> None:
+        output.say(f"{name} did not start: {trouble}; it is tried again")
+
+    supervisor = Supervisor(stack.settings.state / "logs", died, not_started)
     try:
         yield supervisor
     finally:
@@ -101,8 +104,7 @@ async def _start_functions(
         await supervisor.start(writer_command(stack))
     with output.step(f"starting ingest and query on {stack.settings.url}"):
         await supervisor.start(http_command(stack))
-        if folder.converged:  # without a tenant there is nothing to be ready for
-            await ready(stack.settings.port)
+        await ready(stack.settings.port, for_tenants=bool(folder.converged))
 
 
 def endpoints_of(stack: Stack, live: Mapping[str, str]) -> Endpoints:

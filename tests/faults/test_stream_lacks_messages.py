@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -57,7 +59,9 @@ async def test_a_hole_that_is_accepted_is_passed_and_leaves_its_leaf(fragile: St
         await fragile.freezes("gap")
         await fragile.order(gap_frame(fragile.shard_id, GapArguments(first=5, last=5), "ops"))
         await fragile.order(gap_frame(TENANT, GapArguments(first=5, last=6), "ops"))
-        await fragile.freezes("gap")
+        await asyncio.sleep(2.5)
+        assert (await fragile.offset()).stream_sequence == 4
+        assert await fragile.frozen() is not None
         await fragile.order(gap_frame(fragile.shard_id, GapArguments(first=5, last=6), "ops"))
         await fragile.thaws()
         await fragile.committed(12)

@@ -206,8 +206,6 @@ class Turn:
         else:
             await self._committed(batch)
             return False
-        if batch.rows and batch.after.received_at is not None:
-            await store.ensure_partition(batch.after.received_at)  # it may be what was missing
         batch = await repaired(batch, store.refused)
         try:
             await (await store.land(batch)).commit()

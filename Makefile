@@ -50,7 +50,7 @@ db-seed: load ## Fill the running stack with real events (the same as load)
 
 .PHONY: test
 test: .dev ## Run the tests, with real servers, and demand 80 % coverage
-	@exec $(PYTHON) -m pytest --cov --cov-report=term
+	@exec $(PYTHON) -m pytest --numprocesses 4 --dist loadfile --cov --cov-report=term $(ARGUMENTS)
 
 .PHONY: faults
 faults: .dev ## Kill every process ten times under load, take PostgreSQL away for a minute (minutes)

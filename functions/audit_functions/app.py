@@ -31,6 +31,7 @@ from audit_functions.web.docs import docs_file, docs_page
 from audit_functions.web.endpoint import Open
 from audit_functions.web.function import HttpFunction
 from audit_functions.web.health import Readiness
+from audit_functions.web.immediate import Immediate
 from audit_functions.web.problem import MethodNotAllowed
 from audit_functions.web.routes import Route
 from audit_functions.web.vital import Vital
@@ -60,15 +61,31 @@ def application(settings: Settings) -> ASGIApp:
         default=Open(_unknown_path),
         lifespan=_lifespan(functions, vital, readiness),
     )
+    immediate = {name: handler for function in functions for name, handler in function.immediate.items()}
     return Dispatch(
-        {(route.path.encode(), route.method): handlers[route.operation_id] for route in served}, router
+        {(route.path.encode(), route.method): handlers[route.operation_id] for route in served},
+        router,
+        {
+            (route.path.encode(), route.method.encode()): immediate[route.operation_id]
+            for route in served
+            if route.operation_id in immediate
+        },
     )
 
 
 class Dispatch:
-    """Sends requests for a plain path straight to its app, and everything else through the router."""
+    """Sends requests for a plain path straight to its app, and everything else through the router.
 
-    def __init__(self, plain: Mapping[tuple[bytes, str], ASGIApp], router: ASGIApp) -> None:
+    `immediate`, by path and method as they are on the wire, is for a server that can do without a task.
+    """
+
+    def __init__(
+        self,
+        plain: Mapping[tuple[bytes, str], ASGIApp],
+        router: ASGIApp,
+        immediate: Mapping[tuple[bytes, bytes], Immediate],
+    ) -> None:
+        self.immediate = immediate
         self._plain = plain
         self._router = router
         self._unknown = Open(_unknown_path)

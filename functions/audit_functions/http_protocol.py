@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from audit_functions.web.immediate import Immediate
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_SECONDS: Final = 10.0
@@ -27,6 +31,10 @@ _TOO_LARGE: Final = (
 )
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _NOTHING: Final = b""
+_SMALL_DIGITS: Final = 4
+"""A body whose length has so many digits is at most 9,999 bytes: those are most events."""
+_NOT_IMMEDIATE: Final = frozenset({b"content-encoding", b"prefer", b"transfer-encoding", b"upgrade"})
+"""Headers that ask for more than a handler without a task can do."""
 
 
 class Cycle(RequestResponseCycle):
@@ -82,6 +90,63 @@ def _whole(start: Any, body: bytes, method: str) -> bytes | None:
     return head + body
 
 
+class _Nobody:
+    """Stands for the event that a cycle's task would wait for."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+_NOBODY: Final = _Nobody()
+
+
+class ArrivingRequest:
+    """A small request that an immediate handler will serve. Looks to uvicorn's protocol like one of its cycles."""
+
+    __slots__ = (
+        "_handle",
+        "_protocol",
+        "body",
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "more_body",
+        "response_complete",
+    )
+    message_event = _NOBODY
+
+    def __init__(
+        self, protocol: Protocol, headers: Mapping[bytes, bytes], handle: Immediate, *, keep_alive: bool
+    ) -> None:
+        self._protocol = protocol
+        self._handle = handle
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.more_body = True
+        self.disconnected = False
+        self.response_complete = False
+
+    def complete(self) -> None:
+        """Serve it."""
+        self._handle(self)
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send the answer, unless the client is gone."""
+        if self.disconnected:
+            return
+        transport = self._protocol.transport
+        parts = [STATUS_LINE[status]]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", body) if self.keep_alive else (b"connection: close\r\n\r\n", body)
+        transport.write(b"".join(parts))
+        self.response_complete = True
+        if not self.keep_alive:
+            transport.close()
+        self._protocol.on_response_complete()
+
+
 class Protocol(HttpToolsProtocol):
     """One connection. `_waits_since` is when it began to wait for its client, None while the client waits for us."""
 
@@ -91,10 +156,13 @@ class Protocol(HttpToolsProtocol):
     _in_message = False
     _waits_since: float | None = None
     _served = False
+    _arriving: ArrivingRequest | None = None
+    _immediate: Mapping[tuple[bytes, bytes], Immediate] = MappingProxyType({})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the time in which the first head has to be there."""
         super().connection_made(transport)  # type: ignore[arg-type]  # as asyncio calls it
+        self._immediate = getattr(self.app, "immediate", self._immediate)
         self._waits_since = time.monotonic()
 
     def data_received(self, data: bytes) -> None:
@@ -117,20 +185,52 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = self._unwanted_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Start the time of the body."""
+        """Start the time of the body, and a task if the request needs one."""
         self._in_head = False
-        super().on_headers_complete()
+        self._arriving = self._immediate_request()
+        if self._arriving is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = self._arriving  # type: ignore[assignment]  # it has what uvicorn asks a cycle for
 
     def on_body(self, body: bytes) -> None:
         """Start the time of the next piece of the body."""
         self._waits_since = time.monotonic()
-        super().on_body(body)
+        if self._arriving is None:
+            super().on_body(body)
+        else:
+            self._arriving.body += body
 
     def on_message_complete(self) -> None:
         """Stop waiting for the client."""
         self._waits_since = None
         self._in_message = False
-        super().on_message_complete()
+        if self._arriving is None:
+            super().on_message_complete()
+        else:
+            arriving, self._arriving = self._arriving, None
+            arriving.more_body = False
+            arriving.complete()
+
+    def _immediate_request(self) -> ArrivingRequest | None:
+        """Return the request whose head is complete, if an immediate handler may serve it."""
+        handle = self._immediate.get((self.url, self.parser.get_method()))
+        if handle is None or self.flow.write_paused:
+            return None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None  # it has to wait for its turn
+        headers = dict(self.headers)
+        length = headers.get(b"content-length")
+        if (
+            length is None
+            or len(length) > _SMALL_DIGITS
+            or len(headers) != len(self.headers)
+            or self.expect_100_continue
+            or not headers.keys().isdisjoint(_NOT_IMMEDIATE)
+            or self.parser.get_http_version() != "1.1"
+        ):
+            return None
+        return ArrivingRequest(self, headers, handle, keep_alive=self.parser.should_keep_alive())
 
     def on_response_complete(self) -> None:
         """Serve the next request of the connection, or start to wait for it."""

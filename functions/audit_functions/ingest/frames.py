@@ -72,11 +72,12 @@ class LastAcknowledged(NamedTuple):
 class Frame:
     """A frame that fills, until it is its turn."""
 
-    __slots__ = ("acked", "entries", "events", "outcome", "size")
+    __slots__ = ("acked", "entries", "events", "outcome", "size", "waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.acked: Shared[Acknowledged | NotAcknowledged] = Shared(loop=loop)
         self.outcome: Shared[FrameOutcome] | None = None
+        self.waiters: list[Callable[[Acknowledged | NotAcknowledged], None]] = []
         self.entries: list[msgspec.Raw] = []
         self.size = 0
         self.events = 0
@@ -87,6 +88,15 @@ class Frame:
         if isinstance(result, NotAcknowledged):
             raise result.error()
         return result
+
+    def settle(self, result: Acknowledged | NotAcknowledged) -> None:
+        """Tell everybody who is in it."""
+        self.acked.set_result(result)
+        for waiter in self.waiters:
+            try:
+                waiter(result)
+            except Exception as error:  # noqa: BLE001 - one client's connection must not keep the others' answers
+                _log.failure("answer_failed", error)
 
 
 class Frames:
@@ -236,7 +246,7 @@ class Frames:
                 self._abandoned.clear()
                 self._silent_since = None
                 self.last = LastAcknowledged(epoch, number, sequence, hashlib.sha256(payload).digest())
-                frame.acked.set_result(Acknowledged(number, sequence))
+                frame.settle(Acknowledged(number, sequence))
             case Refused(reason=reason):
                 self._outcomes.forget(number)
                 self._refuse(frame, reason)
@@ -265,4 +275,4 @@ class Frames:
 
     def _refuse(self, frame: Frame, reason: str) -> None:
         if not frame.acked.done():
-            frame.acked.set_result(NotAcknowledged(reason, 1.0))
+            frame.settle(NotAcknowledged(reason, 1.0))

@@ -12,6 +12,7 @@ from audit_core.tenant import ShardId
 from audit_functions.ingest.body import Budget, Patience
 from audit_functions.ingest.edge import Edge
 from audit_functions.ingest.http import Batch, Single
+from audit_functions.ingest.immediate import ImmediateSingle
 from audit_functions.ingest.opening import CREDENTIALS, open_shard
 from audit_functions.ingest.service import Ingest
 from audit_functions.ingest.shard import IngestShard
@@ -40,4 +41,10 @@ def ingest_function(settings: Settings, telemetry: Telemetry) -> HttpFunction:
         telemetry=telemetry,
     )
     handlers: Mapping[str, ASGIApp] = {Single.operation: Single(edge), Batch.operation: Batch(edge)}
-    return HttpFunction(name="ingest", folder=folder, handlers=handlers, tasks={"slow_bodies": patience.run})
+    return HttpFunction(
+        name="ingest",
+        folder=folder,
+        handlers=handlers,
+        immediate={Single.operation: ImmediateSingle(edge)},
+        tasks={"slow_bodies": patience.run},
+    )

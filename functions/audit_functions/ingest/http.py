@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from audit_core.errors import AuditError, BodyTooLarge, InvalidEvent, UnsupportedMedia
+from audit_core.errors import AuditError, BodyTooLarge, InvalidEvent
 from audit_core.malformed import flaw_in_text
 from audit_functions.ingest.answers import batch_answer, encoded, single_answer
 from audit_functions.ingest.body import declared_length, rest_of_body
@@ -22,7 +22,14 @@ from audit_functions.ingest.edge import (
     Endpoint,
     Exchange,
 )
-from audit_functions.ingest.media import Media, idempotency_key, is_atomic, media_of, wants_committed
+from audit_functions.ingest.media import (
+    Media,
+    demand_json,
+    idempotency_key,
+    is_atomic,
+    media_of,
+    wants_committed,
+)
 from audit_functions.ingest.service import NotAtomic, Request
 from audit_functions.ingest.shard import IngestCaller
 from audit_functions.ingest.streaming import serve_stream
@@ -44,8 +51,7 @@ class Single(Endpoint):
         headers = exchange.headers
         edge = self.edge
         caller = edge.caller(headers)
-        if media_of(headers.get(b"content-type")) is not Media.JSON:
-            raise UnsupportedMedia("a stream of lines on this path; send it to /api/v1/audit/logs/batch")
+        demand_json(headers.get(b"content-type"))
         request = Request(
             caller, idempotency_key(headers.get(b"idempotency-key")), wants_committed(headers.get(b"prefer"))
         )

@@ -65,6 +65,12 @@ def media_of(content_type: bytes | None) -> Media:
     return media
 
 
+def demand_json(content_type: bytes | None) -> None:
+    """Raise UnsupportedMedia unless a Content-Type names one JSON document."""
+    if media_of(content_type) is not Media.JSON:
+        raise UnsupportedMedia("a stream of lines on this path; send it to /api/v1/audit/logs/batch")
+
+
 def _parsed(content_type: bytes) -> Media:
     name, *parameters = [part.strip().lower() for part in content_type.decode("latin-1").split(";")]
     media = _NAMES.get(name)

@@ -22,7 +22,7 @@ from audit_core.errors import (
 from audit_core.event import canonical_event
 from audit_core.frame import FrameEvent, pack_entry
 from audit_core.outcome import EventOutcome
-from audit_functions.ingest.frames import MAX_ENTRY_BYTES, Frame, NotAcknowledged
+from audit_functions.ingest.frames import MAX_ENTRY_BYTES, Frame
 from audit_functions.ingest.ids import IdMint
 from audit_functions.ingest.quota import Quotas
 from audit_functions.ingest.sender import Clock, Sender, Senders
@@ -47,6 +47,15 @@ class Request(NamedTuple):
     caller: IngestCaller
     idempotency_key: str | None = None
     wants_committed: bool = False
+
+
+class Placed(NamedTuple):
+    """One event on its way, in a frame at a position."""
+
+    sender: Sender
+    event: FrameEvent
+    frame: Frame
+    position: int
 
 
 class NotAtomic(AuditError):
@@ -74,8 +83,8 @@ class Ingest:
         self._clock = Clock(now_ns)
         self._monotonic = monotonic
 
-    async def single(self, request: Request, raw: Raw) -> tuple[str, EventOutcome | None]:
-        """Accept one event; return its id once the stream has it, and what the writer told when that was asked for.
+    def place(self, request: Request, raw: Raw) -> Placed:
+        """Put one event into the next frame.
 
         Raises what the event is refused for, RateLimited, and Unavailable when nothing is promised.
         """
@@ -85,14 +94,26 @@ class Ingest:
         event = self._event(sender, raw, key, 0)
         entry = pack_entry(sender.tenant_id, sender.envelope(self._clock.text()), (event,))
         frame, position = caller.shard.frames.join(entry, 1, wants_outcome=wants_committed)
-        until = asyncio.get_running_loop().time() + COMMIT_WAIT_SECONDS if wants_committed else 0.0
-        acked = await frame.acked
-        if isinstance(acked, NotAcknowledged):
-            raise acked.error()
-        counts = sender.counts
+        return Placed(sender, event, frame, position)
+
+    def acknowledged(self, placed: Placed) -> None:
+        """Count an event that the stream has."""
+        counts = placed.sender.counts
         counts.accepted += 1
-        counts.bytes += len(event.body)
-        return event.id, (await _outcome(frame, position, until)) if wants_committed else None
+        counts.bytes += len(placed.event.body)
+
+    async def single(self, request: Request, raw: Raw) -> tuple[str, EventOutcome | None]:
+        """Accept one event; return its id once the stream has it, and what the writer told when that was asked for.
+
+        Raises as `place` does, and StreamUnavailable when the frame was not acknowledged.
+        """
+        until = asyncio.get_running_loop().time() + COMMIT_WAIT_SECONDS
+        placed = self.place(request, raw)
+        await placed.frame.acknowledged()
+        self.acknowledged(placed)
+        if not request.wants_committed:
+            return placed.event.id, None
+        return placed.event.id, await _outcome(placed.frame, placed.position, until)
 
     async def batch(self, request: Request, raws: Sequence[Raw], *, atomic: bool = False) -> Submission:
         """Put a batch on its way: the valid events into frames, the others aside.

@@ -40,12 +40,8 @@ class DeadLetter(NamedTuple):
     raw: bytes
 
 
-class Stored(NamedTuple):
-    """What of an event's body is stored: the text and its columns, or nothing and the `flaw` that forbids it."""
-
-    body: str | None
-    columns: Promoted | tuple[None, ...]
-    flaw: str | None
+Stored = tuple[str | None, Promoted | tuple[None, ...], str | None]
+"""What of an event's body is stored: the text and its columns, or nothing of both and the flaw that forbids it."""
 
 
 def stored(body: bytes) -> Stored:
@@ -54,10 +50,15 @@ def stored(body: bytes) -> Stored:
         text = body.decode()
         columns = promoted(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Stored(None, NO_COLUMNS, type(error).__name__)
-    if _ESCAPED_NUL in body and any("\0" in value for value in columns if isinstance(value, str)):
-        return Stored(None, NO_COLUMNS, "NUL")
-    return Stored(text, columns, None)
+        return None, NO_COLUMNS, type(error).__name__
+    # The first look is for one byte, which is ten times as fast and nearly always enough.
+    if b"\\" in body and _ESCAPED_NUL in body and _has_nul(columns):
+        return None, NO_COLUMNS, "NUL"
+    return text, columns, None
+
+
+def _has_nul(columns: Promoted) -> bool:
+    return any("\0" in value for value in columns if isinstance(value, str))
 
 
 def without_body(row: Row) -> Row:

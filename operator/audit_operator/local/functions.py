@@ -34,14 +34,14 @@ def writer_command(stack: Stack) -> Command:
     return Command(name=WRITER, prepare=_arguments, environment=environment, stop_seconds=_STOP_SECONDS)
 
 
-async def ready(port: int, *, for_tenants: bool = True) -> None:
+async def ready(port: int, *, for_tenants: bool = True, seconds: float = READY_SECONDS) -> None:
     """Return when the endpoint takes and answers requests. Raises CannotRun with what it waits for.
 
     With nobody to be ready for it need only answer that.
     """
     status, body = 0, "nothing listens"
     try:
-        async with asyncio.timeout(READY_SECONDS):
+        async with asyncio.timeout(seconds):
             while status == 0 or (for_tenants and status != http.client.OK):
                 await asyncio.sleep(0.1)
                 status, body = await asyncio.to_thread(asked, port)

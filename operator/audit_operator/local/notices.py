@@ -16,11 +16,13 @@ class Notices:
         """Tell something that has no end."""
         self._output.say(text)
 
-    def wrong(self, subject: str, reason: str) -> None:
-        """Tell what is wrong with a subject, unless that was told already."""
-        if self._open.get(subject) != reason:
-            self._open[subject] = reason
-            self._output.say(f"{subject}: {reason}")
+    def wrong(self, subject: str, reason: str) -> bool:
+        """Tell what is wrong with a subject, unless that was told already; return whether it was news."""
+        if self._open.get(subject) == reason:
+            return False
+        self._open[subject] = reason
+        self._output.say(f"{subject}: {reason}")
+        return True
 
     def well(self, subject: str, text: str = "", *, is_there: bool = True) -> None:
         """Take back what was told of a subject, aloud if it is still there; `text` says what is so, told or not."""

@@ -13,11 +13,12 @@ from audit_core.tenant import is_id
 from audit_operator.clients.shards import Shard, shard
 from audit_operator.clients.tenants import tenant_named
 from audit_operator.local.errors import CannotRun
+from audit_operator.local.explanations import explained
 from audit_operator.local.output import Output
 from audit_operator.local.settings import LocalSettings
 from audit_operator.local.stack import Stack, stack
 from audit_operator.reconcile.gaps import accept_gap
-from audit_operator.reconcile.recovery import StreamRecovery
+from audit_operator.reconcile.recovery import NothingToRecover, StreamRecovery
 
 
 async def recover_stream(settings: LocalSettings, output: Output, *, name: str, confirmed: bool) -> None:
@@ -33,8 +34,12 @@ async def recover_stream(settings: LocalSettings, output: Output, *, name: str, 
         with output.step(f"recovering the stream of shard {target.shard_id}"):
             try:
                 recovered = await recovery.restart(target, _principal())
+            except NothingToRecover as error:
+                raise CannotRun("nothing was done", error.reason) from error
             except AuditError as error:
-                raise CannotRun("the stream is not recovered", str(error)) from error
+                raise CannotRun(
+                    f"the recovery broke off ({explained(error, name)})", "order it again"
+                ) from error
     held = (
         "what the old stream held was carried over"
         if recovered.carried
@@ -60,8 +65,8 @@ async def accept_missing(
     async with here.reconciler() as reconciler:
         try:
             sequence = await accept_gap(reconciler.shards.cluster, target.shard_id, gap, _principal())
-        except AuditError as error:
-            raise CannotRun("the gap is not accepted", str(error)) from error
+        except NothingToRecover as error:
+            raise CannotRun("nothing was done", error.reason) from error
     output.say(f"accepted by message {sequence}; the writer goes on by itself")
 
 

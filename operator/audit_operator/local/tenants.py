@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +36,7 @@ _PASSING: Final = (
     OSError,
     TimeoutError,
 )
-"""What may pass by itself, or concerns one tenant. Anything else is a mistake of ours and ends the process."""
+"""What may pass by itself. Anything else is a mistake of ours, and shown with its traceback."""
 
 
 @dataclass(slots=True)
@@ -109,9 +110,11 @@ class TenantFolder:
         except InvalidResource as invalid:
             self._notices.wrong(subject, f"{invalid} (it stays as it is)")
             return
-        except _PASSING as trouble:
+        except Exception as trouble:  # noqa: BLE001 - what one tenant meets, a mistake of ours too, stops no other
             self._postpone(attempt)
-            self._notices.wrong(subject, explained(trouble, name))
+            news = self._notices.wrong(subject, explained(trouble, name))
+            if news and not isinstance(trouble, _PASSING):
+                self._notices.say(traceback.format_exc())
             return
         self._note(tenant, converged)
         if converged.troubles:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from audit_operator.clients.database import create_database, provision_database
 from audit_operator.clients.migrations import migrate, shard_scope
 from audit_operator.clients.shards import shards
 from audit_operator.local.endpoints import Endpoint, Endpoints, write_endpoints
+from audit_operator.local.errors import CannotRun
 from audit_operator.local.folder_watch import FolderWatch
-from audit_operator.local.functions import http_command, ready, writer_command
+from audit_operator.local.functions import READY_SECONDS, http_command, ready, writer_command
 from audit_operator.local.greeting import greeting, limits_of_one_machine
 from audit_operator.local.keys import KeyFolder
 from audit_operator.local.manifests import ManifestFolder
@@ -24,6 +26,9 @@ from audit_operator.local.server_commands import nats_command, postgres_command
 from audit_operator.local.stack import Stack
 from audit_operator.local.tenants import TenantFolder
 
+TROUBLED_SECONDS: Final = 5.0
+"""How long readiness is waited for when it is known that a tenant's shard is not sound."""
+
 
 async def run_stack(stack: Stack, output: Output) -> None:
     """Start everything, say how to use it, and keep it up until cancelled; then stop it in order."""
@@ -32,10 +37,11 @@ async def run_stack(stack: Stack, output: Output) -> None:
         supervisor = await exits.enter_async_context(supervised(stack, output))
         await _start_servers(stack, supervisor, output)
         folder = await exits.enter_async_context(_provisioned(stack, output))
-        await _start_functions(stack, supervisor, folder, output)
+        problem = await _start_functions(stack, supervisor, folder, output)
         output.say(*greeting(stack.settings.url, endpoints_of(stack, folder.live)), "")
         output.say(*limits_of_one_machine(folder.converged), "")
-        output.say(f"Everything runs. Tenants follow {stack.settings.tenants} at once. Ctrl-C stops.")
+        state = "Everything runs." if problem is None else f"It stays up although {problem}."
+        output.say(f"{state} Tenants follow {stack.settings.tenants} at once. Ctrl-C stops.")
         await folder.run()
 
 
@@ -99,12 +105,22 @@ async def _provisioned(stack: Stack, output: Output) -> AsyncIterator[TenantFold
 
 async def _start_functions(
     stack: Stack, supervisor: Supervisor, folder: TenantFolder, output: Output
-) -> None:
+) -> CannotRun | None:
+    """Start the functions; return why they are not ready. A shard that needs a person must not keep the others down."""
+    has_trouble = any(each.troubles for each in folder.converged.values())
     with output.step("starting the writer"):
         await supervisor.start(writer_command(stack))
     with output.step(f"starting ingest and query on {stack.settings.url}"):
         await supervisor.start(http_command(stack))
-        await ready(stack.settings.port, for_tenants=bool(folder.converged))
+        try:
+            await ready(
+                stack.settings.port,
+                for_tenants=bool(folder.converged),
+                seconds=TROUBLED_SECONDS if has_trouble else READY_SECONDS,
+            )
+        except CannotRun as problem:
+            return problem
+    return None
 
 
 def endpoints_of(stack: Stack, live: Mapping[str, str]) -> Endpoints:

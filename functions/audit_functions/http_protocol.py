@@ -217,7 +217,8 @@ class Protocol(HttpToolsProtocol):
         handle = self._immediate.get((self.url, self.parser.get_method()))
         if handle is None or self.flow.write_paused:
             return None
-        if self.cycle is not None and not self.cycle.response_complete:
+        cycle: RequestResponseCycle | ArrivingRequest | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
             return None  # it has to wait for its turn
         headers = dict(self.headers)
         length = headers.get(b"content-length")

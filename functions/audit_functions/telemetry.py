@@ -21,7 +21,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _EVENT_BOUNDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0)
@@ -45,7 +44,7 @@ class Distribution:
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return the counts as Prometheus wants them: cumulated, by bound."""
-        names = [floatToGoString(bound) for bound in self.bounds] + ["+Inf"]
+        names = [str(bound) for bound in self.bounds] + ["+Inf"]
         sums: list[tuple[str, float]] = []
         seen = 0
         for name, count in zip(names, self.counts, strict=True):

@@ -266,7 +266,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         self._tokens += 1
         token = str(self._tokens)
-        waiting = self._waiting[token] = loop.create_future()
+        waiting: asyncio.Future[Msg] = loop.create_future()
+        self._waiting[token] = waiting
         try:
             await self._sent(subject, payload, self._inbox + token, headers)
             timer = loop.call_later(seconds, _time_out, waiting)

@@ -46,7 +46,7 @@ class IngestShard:
         if self.config_age_seconds() > MAX_CONFIG_AGE_SECONDS:
             return "configuration not confirmed"
         obstacle = self.frames.obstacle()
-        return None if obstacle is None else str(obstacle)
+        return None if obstacle is None else str(obstacle.fields().get("reason", obstacle))
 
 
 IngestCaller: TypeAlias = Caller[IngestShard]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from hypothesis import settings
 
 pytest_plugins = [
@@ -16,3 +18,8 @@ pytest_plugins = [
 # The time of one example says how busy the machine is; what must be quick has a test that measures it.
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name functions among parameters without their address: each process must collect the same tests."""
+    return "function" if inspect.isfunction(val) else None

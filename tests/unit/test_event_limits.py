@@ -55,7 +55,7 @@ COUNTS: list[tuple[int, str, Make]] = [
 ]
 
 
-@pytest.mark.parametrize(("limit", "path", "make"), [*CHARACTERS, *COUNTS], ids=str)
+@pytest.mark.parametrize(("limit", "path", "make"), [*CHARACTERS, *COUNTS])
 def test_a_limit_holds_exactly(limit: int, path: str, make: Make) -> None:
     canonical_event(encoded(an_event(**make(limit))))
     with pytest.raises(InvalidEvent) as caught:

@@ -14,6 +14,7 @@ def postgres_command(server: EmbeddedPostgres) -> Command:
     return Command(
         name="postgres",
         prepare=server.command,
+        environment=server.environment(),
         run_as=server.run_as,
         folder=server.folder,
         stop=signal.SIGINT,

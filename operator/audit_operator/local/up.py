@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 from audit_operator.clients.database import create_database, provision_database
@@ -56,11 +56,15 @@ def demand_what_is_needed(stack: Stack) -> None:
 async def supervised(stack: Stack, output: Output) -> AsyncIterator[Supervisor]:
     """Own the children; leaving stops them, the last started first."""
 
+    def told(text: str) -> None:
+        with suppress(OSError):  # restarting goes on when nobody reads our output any more
+            output.say(text)
+
     def died(name: str, status: int) -> None:
-        output.say(f"{name} died (status {status}) and is started again; see {supervisor.log(name)}")
+        told(f"{name} died (status {status}) and is started again; see {supervisor.log(name)}")
 
     def not_started(name: str, trouble: Exception) -> None:
-        output.say(f"{name} did not start: {trouble}; it is tried again")
+        told(f"{name} did not start: {trouble}; it is tried again")
 
     supervisor = Supervisor(stack.settings.state / "logs", died, not_started)
     try:

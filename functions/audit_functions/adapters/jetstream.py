@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from audit_core.errors import AuditError, StreamUnavailable
 from audit_core.tenant import EPOCH_METADATA
+from audit_functions.adapters.prompt_client import PromptClient
 from audit_functions.logs import Log
 
 CALL_TIMEOUT_SECONDS: Final = 2.0
@@ -141,7 +141,7 @@ _infos: Final = msgspec.json.Decoder(StreamInfo)
 class Connection:
     """A connection that comes back by itself. Made by `connected`."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: PromptClient, name: str) -> None:
         self.client = client
         self._name = name
         self._closed = asyncio.Event()
@@ -283,17 +283,29 @@ class Connection:
     ) -> None:
         if not self.client.is_connected:
             raise NotStored("not connected")
+        if headers is not None:
+            self._write(subject, payload, reply, headers)
+            return
         try:
-            await self.client.publish(subject, payload, reply, None if headers is None else dict(headers))
+            await self.client.publish(subject, payload, reply)
         except Error as error:
             raise NotStored(type(error).__name__) from error
+
+    def _write(self, subject: str, payload: bytes, reply: str, headers: Mapping[str, str]) -> None:
+        """Write a publication with headers. Names and values are ours: no line of theirs can end early."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        if len(payload) > self.client.max_payload:
+            raise NotStored("larger than the server takes")
+        command = f"HPUB {subject} {reply} {len(head)} {len(head) + len(payload)}\r\n".encode()
+        self.client.write_now(b"".join((command, head, payload, b"\r\n")))
 
     async def _opened(self) -> None:
         prefix = self.client.new_inbox()
         self._inbox = f"{prefix}."
-        await self.client.subscribe(f"{prefix}.*", cb=self._answered)
+        await self.client.hear(f"{prefix}.*", self._answered)
 
-    async def _answered(self, message: Msg) -> None:
+    def _answered(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._inbox) :])
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
@@ -333,7 +345,7 @@ async def connected(url: str, credentials: Path, *, name: str, inbox: str) -> As
 
     While there is no connection, publications fail at once: the client keeps nothing for later.
     """
-    client = Client()
+    client = PromptClient()
     connection = Connection(client, name)
     await client.connect(
         url.split(","),

@@ -54,7 +54,7 @@ async def test_a_search_through_all_of_it_stays_within_the_locks_of_a_small_serv
     shard: ShardInDatabase,
 ) -> None:
     whole = page_arguments(Filters(), span(a_search(), None), limit=50, room=MAX_PAGE_BYTES)
-    async with connected(shard.dsn("query"), SETTINGS) as connection:
+    async with connected(shard.dsn("query"), SETTINGS, command_timeout=60) as connection:
         with pytest.raises(OutOfMemoryError):
             await connection.fetch(sql("query")["page_descending"], "tenant-a", *whole)
     async with reading(shard) as query:

@@ -56,7 +56,7 @@ async def shard(database: Database, request: pytest.FixtureRequest) -> ShardInDa
 
 @pytest.fixture
 async def reader(shard: ShardInDatabase) -> AsyncIterator[Connection]:
-    async with connected(shard.dsn("query"), SETTINGS) as reader:
+    async with connected(shard.dsn("query"), SETTINGS, command_timeout=60) as reader:
         yield reader
 
 

@@ -86,7 +86,7 @@ async def test_without_its_own_condition_every_statement_still_sees_one_tenant_o
         "page_ascending": page_arguments(Filters(), oldest_first, limit=1000, room=MAX_PAGE_BYTES),
         "newest_event": ("e-7", newest_first.lower, newest_first.upper),
     }
-    async with connected(pool.dsn("query"), SETTINGS) as reader:
+    async with connected(pool.dsn("query"), SETTINGS, command_timeout=60) as reader:
         for name, given in arguments.items():
             careless, conditions = re.subn(r"tenant_id = \$1\b", "$1::text IS NOT NULL", sql("query")[name])
             assert conditions == 1
@@ -101,7 +101,7 @@ async def test_without_its_own_condition_every_statement_still_sees_one_tenant_o
 
 async def test_naming_one_tenant_and_asking_for_another_finds_nothing(pool: ShardInDatabase) -> None:
     listing = page_arguments(Filters(), span(a_search(), None), limit=1000, room=MAX_PAGE_BYTES)
-    async with connected(pool.dsn("query"), SETTINGS) as reader, reader.transaction():
+    async with connected(pool.dsn("query"), SETTINGS, command_timeout=60) as reader, reader.transaction():
         await reader.execute(sql("query")["name_tenant"], "tenant-a")
         assert await reader.fetch(sql("query")["page_descending"], "tenant-b", *listing) == []
 

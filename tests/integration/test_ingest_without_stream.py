@@ -166,6 +166,21 @@ async def test_a_stream_that_is_nearly_full_takes_no_more(setting: Setting) -> N
     assert "full" in json.dumps(ready.json)
 
 
+async def test_a_batch_whose_later_frames_do_not_fit_is_told_so_item_by_item(setting: Setting) -> None:
+    large = json.dumps({"logs": [an_event(metadata={"a": "x" * 30_000}) for _ in range(150)]}).encode()
+    first = await setting.process.post(setting.tenant, large, "/batch")
+    assert first.json["accepted"] == 150
+    answer = await setting.process.post(setting.tenant, large, "/batch")
+    statuses = Counter(item["status"] for item in answer.json["results"])
+    assert answer.status == 202
+    assert statuses.keys() == {202, 503}
+    assert (answer.json["accepted"], answer.json["rejected"]) == (statuses[202], statuses[503])
+    stored = await setting.shard.bodies()
+    accepted = {item["id"] for item in answer.json["results"] if item["status"] == 202}
+    assert accepted <= stored.keys()
+    assert all("id" not in item for item in answer.json["results"] if item["status"] == 503)
+
+
 async def test_a_frozen_shard_takes_nothing_until_it_goes_on(setting: Setting) -> None:
     await setting.shard.freeze("gap")
 

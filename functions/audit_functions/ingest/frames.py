@@ -110,6 +110,7 @@ class Frames:
         telemetry: Telemetry,
         *,
         clock: Callable[[], float],
+        deadline_seconds: float = PUBLISH_DEADLINE_SECONDS,
     ) -> None:
         self.last: LastAcknowledged | None = None
         self._stream = stream
@@ -117,6 +118,7 @@ class Frames:
         self._outcomes = outcomes
         self._telemetry = telemetry
         self._clock = clock
+        self._deadline_seconds = deadline_seconds
         self._filling: deque[Frame] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
@@ -217,7 +219,7 @@ class Frames:
 
     async def _stored(self, payload: bytes, number: int) -> Publication:
         """Publish until the result is certain or the deadline has passed."""
-        deadline = self._clock() + PUBLISH_DEADLINE_SECONDS
+        deadline = self._clock() + self._deadline_seconds
         message_id = f"{self._instance.hex()}:{number}"
         unknown: Unknown | None = None
         while True:

@@ -125,3 +125,20 @@ async def test_its_memory_stays_bounded_while_it_drains_a_backlog(shard: Streame
         await shard.committed(seconds=120)
         peak = peak_memory(process)
     assert peak <= 250 * MIB
+
+
+async def test_a_process_that_was_stopped_for_a_while_goes_on_where_it_was(shard: StreamedShard) -> None:
+    ingest = shard.instance()
+    async with functions_process(
+        shard.seeded.nats, shard.seeded.folder, "writer", AUDIT_BACKUP="none"
+    ) as process:
+        await ingest.publish(TENANT)
+        await shard.committed()
+        assert process.process is not None
+        process.process.send_signal(signal.SIGSTOP)
+        for _ in range(5):
+            await ingest.publish(TENANT)
+            await asyncio.sleep(1)
+        process.process.send_signal(signal.SIGCONT)
+        await shard.committed()
+        assert "audit_writer_errors_total{" not in (await process.request("GET", "/metrics")).body.decode()

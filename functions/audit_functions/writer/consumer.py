@@ -91,6 +91,7 @@ class Consumer:
         self._open = 0
         self._lost: str | None = None
         self._heard_at = time.monotonic()
+        self._silent_since: float | None = None
 
     async def start(self) -> None:
         """Ask for the first messages."""
@@ -118,8 +119,14 @@ class Consumer:
         return taken
 
     def _check(self) -> None:
+        """Raise if the consumer is gone. Silence counts when it is found twice.
+
+        A process that was stopped for a while finds it once, with all that arrived meanwhile still unread.
+        """
         if self._lost is None and time.monotonic() - self._heard_at > SILENCE_SECONDS:
-            self._lost = "silence"
+            if self._silent_since == self._heard_at:
+                self._lost = "silence"
+            self._silent_since = self._heard_at
         if self._lost is not None:
             raise StreamUnavailable(f"the consumer is gone: {self._lost}")
 

@@ -34,7 +34,10 @@ async def test_the_writer_has_exactly_the_grants_it_needs(database: Database) ->
             "SELECT",
             "UPDATE (abandoned, last_frame, last_seen, last_stream_sequence, missing)",
         ],
-        "shard_offset": ["SELECT", "UPDATE (epoch, frame_sha256, received_at, stream_sequence, trimmed_through)"],
+        "shard_offset": [
+            "SELECT",
+            "UPDATE (epoch, frame_sha256, received_at, stream_sequence, trimmed_through)",
+        ],
     }
 
 

@@ -18,7 +18,7 @@ PLACE_COLUMNS: Final = (
 LANDING_COLUMNS: Final = PLACE_COLUMNS + tuple(
     "occurred_at" if name == "occurred_at_us" else name for name in COLUMNS
 )
-WHOLE_MESSAGE: Final = -1
+WHOLE_MESSAGE: Final = 0
 """The position of a leaf that stands for a message."""
 
 _EPOCH: Final = PLACE_COLUMNS.index("epoch")

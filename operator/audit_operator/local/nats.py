@@ -126,7 +126,9 @@ def _authority(path: Path) -> Authority:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Authority)
         except msgspec.DecodeError as error:
-            raise CannotRun(f"{path} is damaged ({error})", "restore it, or start anew: make clean") from error
+            raise CannotRun(
+                f"{path} is damaged ({error})", "restore it, or start anew: make clean"
+            ) from error
     made = new_authority(os.urandom)
     write_private(path, msgspec.json.encode(made).decode())
     return made

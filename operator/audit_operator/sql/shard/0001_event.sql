@@ -18,7 +18,7 @@ CREATE TABLE {schema}.event (
     stream_sequence bigint NOT NULL,
     -- The client's time, else received_at.
     occurred_at     timestamptz,
-    -- In the frame; -1 where the leaf stands for a whole message.
+    -- In the frame; 0 where the leaf stands for a whole message, as in the commitment.
     position        integer NOT NULL,
     kind            smallint NOT NULL,
     id_from_client  boolean NOT NULL,

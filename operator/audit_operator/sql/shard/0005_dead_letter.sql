@@ -4,7 +4,7 @@ CREATE TABLE {schema}.dead_letter (
     stream_sequence bigint NOT NULL,
     received_at     timestamptz NOT NULL,
     sequence        bigint NOT NULL,
-    -- In the frame; -1 for a whole message.
+    -- In the frame; 0 for a whole message.
     position        integer NOT NULL,
     tenant_id       text COLLATE "C" NOT NULL,
     epoch           bytea NOT NULL,

@@ -211,7 +211,7 @@ def test_a_control_frame_leaves_one_leaf_of_its_kind() -> None:
     shard = Shard()
     batch = shard.ordered(gap_frame(SHARD, GapArguments(first=3, last=5), "ops@example"))
     assert cells(batch, "tenant_id", "sequence", "kind", "id", "body", "envelope", "position") == [
-        (SHARD, 0, Kind.GAP, "", '{"from":3,"through":5}', '{"principal":"ops@example"}', -1)
+        (SHARD, 0, Kind.GAP, "", '{"from":3,"through":5}', '{"principal":"ops@example"}', 0)
     ]
 
 

@@ -211,13 +211,17 @@ async def _committed(stack: RunningStack, seen: list[Burst], size: int) -> float
 
 
 async def _drained(stack: RunningStack) -> float:
-    before = await stack.count(TENANT)
+    """Pile up a backlog; return rows per second from the first commit that follows until it is gone."""
     stack.signal("writer", signal.SIGSTOP)
     await burst(
         stack.port, stack.key(TENANT), batch=100, connections=8, requests=BACKLOG_EVENTS // 100, seconds=60
     )
-    started = time.perf_counter()
+    stalled = await stack.offset(TENANT)
     stack.signal("writer", signal.SIGCONT)
+    while await stack.offset(TENANT) == stalled:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.02)
+    started = time.perf_counter()
+    before = await stack.count(TENANT)
     await stack.drained(TENANT)
     return (await stack.count(TENANT) - before) / (time.perf_counter() - started)
 
@@ -263,7 +267,8 @@ async def _catch_up_rate(stack: RunningStack, arriving: float) -> float:
             await asyncio.sleep(0.05)
         while await stack.offset(TENANT) == first:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
-    before, started = await stack.count(TENANT), time.perf_counter()
+    started = time.perf_counter()
+    before = await stack.count(TENANT)
     statement = f"SELECT extract(epoch FROM clock_timestamp() - received_at)::float8 FROM {stack.schema(TENANT)}.shard_offset"
     async with stack.database() as connection:
         while float(await connection.fetchval(statement)) > 1.0:  # noqa: ASYNC110 - another process

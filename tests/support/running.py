@@ -6,6 +6,7 @@ Tests kill, stop, freeze and start single processes, and read what is stored as 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
-from asyncpg import Connection
+from asyncpg import Connection, InterfaceError, PostgresError
 
+from audit_core.errors import AuditError
 from audit_core.tenant import schema_name, stream_name
 from audit_operator.clients.database import create_database, provision_database
 from audit_operator.local.functions import http_command, ready, writer_command
@@ -107,8 +109,18 @@ class RunningStack:
         ):
             info = await streams.stream(stream_name(shard_id))
             assert info is not None
-            while await self.offset(tenant) < info.state.last_seq:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
+            while not await self._reached(tenant, info.state.last_seq):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+
+    async def _reached(self, tenant: str, sequence: int) -> bool:
+        """Watch the offset over one connection until it is at `sequence`; False when the database went away."""
+        statement = f"SELECT stream_sequence FROM {self.schema(tenant)}.shard_offset"
+        with contextlib.suppress(AuditError, OSError, PostgresError, InterfaceError):
+            async with self.database() as connection:
+                while int(await connection.fetchval(statement)) < sequence:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.05)
+                return True
+        return False
 
     async def offset(self, tenant: str) -> int:
         """Return the stream sequence that is stored, -1 while the database does not answer."""

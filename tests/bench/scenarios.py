@@ -24,7 +24,7 @@ Scenario = Callable[[RunningStack, Results, int], Awaitable[None]]
 
 TENANT = "acme"
 BACKLOG_EVENTS = 150_000
-COPY_ROWS = 40_000
+COPY_ROWS = BACKLOG_EVENTS  # as many as a drain: fewer would fit into caches and flatter the ceiling
 
 
 def _ratio(results: Results, name: str, ratio: Ratio, goal: str, rate: str) -> None:

@@ -4,7 +4,7 @@ AuditError
 ├── Refused                      the caller's to fix; nothing was published
 │   ├── InvalidEvent             path, reason
 │   ├── EventTooLarge            path, size, limit
-│   ├── BodyTooLarge             size, limit
+│   ├── BodyTooLarge             limit, unit
 │   ├── UnsupportedMedia         what
 │   ├── Unauthenticated          reason
 │   ├── Forbidden                reason

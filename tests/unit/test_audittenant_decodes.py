@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,21 @@ import yaml
 from audit_core.partitions import PartitionBy
 from audit_core.projection import Limits, TenantConfig
 from audit_core.tenant import Isolation
-from audit_operator.model.audittenant import tenant_config
+from audit_operator.model.audittenant import (
+    AllowFrom,
+    Autoscaling,
+    Credentials,
+    DeletionPolicy,
+    Ingest,
+    Query,
+    Resources,
+    Stream,
+    tenant_config,
+)
 from audit_operator.model.decoding import audit_tenant
-from audit_operator.model.quantity import byte_quantity, shown
+from audit_operator.model.duration import duration_us
+from audit_operator.model.metadata import Metadata
+from audit_operator.model.quantity import ResourceQuantity, byte_quantity, resource_quantity, shown
 from tests.support.audittenant import a_tenant_resource
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "tenants"
@@ -65,11 +79,73 @@ def test_a_pooled_tenant_belongs_to_the_pool_of_its_retention() -> None:
     assert (tenant.spec.isolation, tenant.retention_class) == (Isolation.POOLED, "2555d")
 
 
-def test_what_the_api_server_adds_is_no_obstacle() -> None:
+def test_what_only_a_cluster_serves_is_found_again_too() -> None:
+    tenant = audit_tenant(
+        a_tenant_resource(
+            deletionPolicy="Delete",
+            ingest={
+                "replicas": 0,
+                "resources": {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": 1}},
+                "allowFrom": [{"namespace": "acme-web"}, {"cidr": "10.20.0.0/16"}, {"cidr": "fd00::/8"}],
+            },
+            query={"autoscaling": {"minReplicas": 1, "maxReplicas": 1, "targetCPUPercent": 95}},
+            stream={"replicas": 5},
+            credentials={"rotateEvery": "1h30m"},
+        )
+    )
+    assert tenant.spec.deletion_policy is DeletionPolicy.DELETE
+    assert tenant.spec.ingest == Ingest(
+        replicas=0,
+        resources=Resources(
+            requests={"cpu": ResourceQuantity("250m"), "memory": ResourceQuantity("64Mi")},
+            limits={"cpu": ResourceQuantity("1")},
+        ),
+        allow_from=(
+            AllowFrom(namespace="acme-web"),
+            AllowFrom(cidr="10.20.0.0/16"),
+            AllowFrom(cidr="fd00::/8"),
+        ),
+    )
+    assert tenant.spec.query == Query(
+        autoscaling=Autoscaling(min_replicas=1, max_replicas=1, target_cpu_percent=95)
+    )
+    assert (tenant.spec.stream, tenant.stream_replicas) == (Stream(replicas=5), 5)
+    assert tenant.rotate_every_us == 5400 * 10**6
+
+
+def test_scaling_credentials_and_deletion_have_defaults() -> None:
+    tenant = audit_tenant(a_tenant_resource(ingest={"autoscaling": {}}))
+    assert tenant.spec.ingest == Ingest(
+        autoscaling=Autoscaling(min_replicas=2, max_replicas=10, target_cpu_percent=70)
+    )
+    assert tenant.spec.credentials == Credentials(rotate_every="720h")
+    assert tenant.spec.deletion_policy is DeletionPolicy.RETAIN
+    assert (tenant.stream_replicas, tenant.rotate_every_us) == (None, 30 * 86_400 * 10**6)
+
+
+def test_an_object_of_the_api_server_is_read_as_far_as_it_matters() -> None:
     resource = a_tenant_resource(name="acme")
-    resource["metadata"] |= {"uid": "7", "labels": {"a": "b"}, "resourceVersion": "12"}
+    resource["metadata"] |= {
+        "uid": "6f0d9f9c-3c5e-4f2e-8f9c-2c1b2a3d4e5f",
+        "generation": 3,
+        "resourceVersion": "12",
+        "creationTimestamp": "2026-11-23T10:00:00Z",
+        "deletionTimestamp": "2026-11-24T10:00:00Z",
+        "deletionGracePeriodSeconds": 0,
+        "labels": {"a": "b"},
+        "annotations": {"auditlog.dev/paused": "true"},
+        "finalizers": ["auditlog.dev/release"],
+        "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {".": {}}}}],
+    }
     resource["status"] = {"conditions": []}
-    assert audit_tenant(resource).name == "acme"
+    assert audit_tenant(resource).metadata == Metadata(
+        name="acme",
+        uid="6f0d9f9c-3c5e-4f2e-8f9c-2c1b2a3d4e5f",
+        generation=3,
+        annotations={"auditlog.dev/paused": "true"},
+        finalizers=("auditlog.dev/release",),
+        deletion_timestamp=datetime(2026, 11, 24, 10, tzinfo=UTC),
+    )
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -115,3 +191,42 @@ def test_anything_else_is_no_quantity(quantity: object) -> None:
 )
 def test_bytes_are_shown_in_the_largest_unit(amount: int, text: str) -> None:
     assert shown(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ("250m", Decimal("0.25")),
+        ("1u", Decimal("0.000001")),
+        ("100n", Decimal("0.0000001")),
+        (".5", Decimal("0.5")),
+        ("1e3", Decimal(1000)),
+        ("512Mi", Decimal(512 << 20)),
+        (2, Decimal(2)),
+    ],
+)
+def test_a_resource_keeps_its_text_and_has_an_amount(written: str | int, amount: Decimal) -> None:
+    quantity = resource_quantity(written)
+    assert (quantity, quantity.amount) == (str(written), amount)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "-1", "1 m", "mi", "250mm", "1mi", "1Gi\n", "٣", 1.5, True, None, {}]
+)
+def test_anything_else_is_no_resource(written: object) -> None:
+    with pytest.raises(ValueError, match="must be a quantity such as 500m or 512Mi"):
+        resource_quantity(written)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("720h", 2_592_000), ("1.5h", 5400), ("1h30m", 5400), ("90m", 5400), ("0.5s", 0.5), ("1m1h", 3660)],
+)
+def test_a_duration_is_a_number_of_microseconds(text: str, seconds: float) -> None:
+    assert duration_us(text) == seconds * 10**6
+
+
+@pytest.mark.parametrize("text", ["", "1", "1d", "h", "-1h", "1 h", "1h\n", "٣h", "1ms", "1234567h"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a duration such as 720h"):
+        duration_us(text)

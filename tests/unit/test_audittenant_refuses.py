@@ -19,9 +19,11 @@ NAME_RULE = (
     " namespace, stream and database role names are derived from it"
 )
 POOL_RULE = (
-    "stream.maxBytes and retention.partitionBy belong to the pool:"
-    " set them in the installation, or use isolation Dedicated"
+    "stream, retention.partitionBy, replicas, autoscaling, resources, allowFrom and credentials belong to"
+    " the pool: set them in the installation, or use isolation Dedicated"
 )
+CIDR_RULE = "cidr must be a network such as 10.20.0.0/16, without host bits"
+ROTATION_RULE = "rotateEvery must be between 1h and 8760h"
 KEEP_RULE = "keep must be a number of days such as 365d, or forever"
 CLASS_RULE = (
     "a Pooled tenant's retention.keep must be one of 30d, 90d, 365d, 2555d, forever: pools share partitions"
@@ -30,6 +32,14 @@ CLASS_RULE = (
 
 def _limits(**limits: Any) -> dict[str, Any]:
     return a_tenant_resource(ingest={"limits": limits})
+
+
+def _ingest(**ingest: Any) -> dict[str, Any]:
+    return a_tenant_resource(ingest=ingest)
+
+
+def _pooled(**spec: Any) -> dict[str, Any]:
+    return a_tenant_resource(isolation="Pooled", **spec)
 
 
 def _with(**fields: Any) -> dict[str, Any]:
@@ -92,7 +102,89 @@ BROKEN: list[tuple[object, str, str]] = [
     ),
     (a_tenant_resource(isolation="Pooled", retention={"keep": "31d"}), "spec.retention.keep", CLASS_RULE),
     (a_tenant_resource(isolation="Pooled", stream={"maxBytes": "10Gi"}), "spec", POOL_RULE),
-    (a_tenant_resource(isolation="Pooled", retention={"partitionBy": "day"}), "spec", POOL_RULE),
+    (_pooled(retention={"partitionBy": "day"}), "spec", POOL_RULE),
+    (_pooled(stream={"replicas": 3}), "spec", POOL_RULE),
+    (_pooled(ingest={"replicas": 2}), "spec", POOL_RULE),
+    (_pooled(ingest={"autoscaling": {}}), "spec", POOL_RULE),
+    (_pooled(ingest={"resources": {}}), "spec", POOL_RULE),
+    (_pooled(ingest={"allowFrom": [{"namespace": "web"}]}), "spec", POOL_RULE),
+    (_pooled(query={"replicas": 0}), "spec", POOL_RULE),
+    (_pooled(query={"autoscaling": {}}), "spec", POOL_RULE),
+    (_pooled(credentials={"rotateEvery": "24h"}), "spec", POOL_RULE),
+    (
+        _pooled(deletionPolicy="Delete"),
+        "spec.deletionPolicy",
+        "a Pooled tenant's events expire with its pool; Delete needs isolation Dedicated",
+    ),
+    (a_tenant_resource(deletionPolicy="Keep"), "spec.deletionPolicy", "must be one of Retain, Delete"),
+    (_ingest(replicas=-1), "spec.ingest.replicas", "must be int >= 0"),
+    (_ingest(replicas=101), "spec.ingest.replicas", "must be int <= 100"),
+    (_ingest(replicas=1, autoscaling={}), "spec.ingest", "set either replicas or autoscaling"),
+    (
+        a_tenant_resource(query={"replicas": 1, "autoscaling": {}}),
+        "spec.query",
+        "set either replicas or autoscaling",
+    ),
+    (
+        _ingest(autoscaling={"minReplicas": 11}),
+        "spec.ingest.autoscaling",
+        "minReplicas must not exceed maxReplicas",
+    ),
+    (_ingest(autoscaling={"minReplicas": 0}), "spec.ingest.autoscaling.minReplicas", "must be int >= 1"),
+    (
+        _ingest(autoscaling={"targetCPUPercent": 5}),
+        "spec.ingest.autoscaling.targetCPUPercent",
+        "must be int >= 10",
+    ),
+    (
+        _ingest(resources={"requests": {"cpu": "half"}}),
+        "spec.ingest.resources.requests[...]",
+        "must be a quantity such as 500m or 512Mi",
+    ),
+    (
+        _ingest(resources={"limits": {"nvidia.com/gpu": 1}}),
+        "spec.ingest.resources",
+        "name only cpu, memory, ephemeral-storage",
+    ),
+    (
+        _ingest(resources={"requests": {"cpu": 1}, "limits": {"cpu": "999m"}}),
+        "spec.ingest.resources",
+        "a request must not exceed its limit",
+    ),
+    (_ingest(allowFrom=[{}]), "spec.ingest.allowFrom[0]", "set exactly one of cidr and namespace"),
+    (
+        _ingest(allowFrom=[{"namespace": "a"}, {"namespace": "b", "cidr": "10.0.0.0/8"}]),
+        "spec.ingest.allowFrom[1]",
+        "set exactly one of cidr and namespace",
+    ),
+    *[
+        (_ingest(allowFrom=[{"cidr": cidr}]), "spec.ingest.allowFrom[0].cidr", CIDR_RULE)
+        for cidr in ("10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.0.0.0/08", "web", "")
+    ],
+    (
+        _ingest(allowFrom=[{"namespace": "Web"}]),
+        "spec.ingest.allowFrom[0].namespace",
+        "namespace must be the name of a namespace: a DNS label",
+    ),
+    (
+        _ingest(allowFrom=[{"namespace": "web"}] * 33),
+        "spec.ingest.allowFrom",
+        "must be array of length <= 32",
+    ),
+    (a_tenant_resource(stream={"replicas": 2}), "spec.stream.replicas", "must be one of 1, 3, 5"),
+    (
+        a_tenant_resource(credentials={"rotateEvery": "30d"}),
+        "spec.credentials.rotateEvery",
+        "rotateEvery must be a duration such as 720h",
+    ),
+    (a_tenant_resource(credentials={"rotateEvery": "59m"}), "spec.credentials.rotateEvery", ROTATION_RULE),
+    (a_tenant_resource(credentials={"rotateEvery": "8761h"}), "spec.credentials.rotateEvery", ROTATION_RULE),
+    (_with(metadata={"name": "acme", "finalizers": "x"}), "metadata.finalizers", "must be array, got str"),
+    (
+        _with(metadata={"name": "acme", "deletionTimestamp": "yesterday"}),
+        "metadata.deletionTimestamp",
+        "Invalid RFC3339 encoded datetime",
+    ),
 ]
 
 
@@ -174,7 +266,18 @@ _anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_scalars, inner, max_size=3),
     max_leaves=10,
 )
-_fields = ("displayName", "state", "isolation", "ingest", "query", "stream", "retention", "adopt")
+_fields = (
+    "displayName",
+    "state",
+    "isolation",
+    "deletionPolicy",
+    "ingest",
+    "query",
+    "stream",
+    "retention",
+    "credentials",
+    "adopt",
+)
 
 
 def _problems(resource: object) -> tuple[FieldProblem, ...]:

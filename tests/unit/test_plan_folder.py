@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_operator.local.differences import differences
+from audit_operator.local.differences import cluster_only, differences
 from audit_operator.local.folder_plan import asked, names_by_path
 from audit_operator.local.manifests import BrokenManifest, Manifest, Reading
 from audit_operator.model.audittenant import AuditTenant
@@ -81,3 +81,41 @@ def test_what_changed_is_told_in_the_words_of_the_manifest() -> None:
         "spec.retention.partitionBy: unset → day",
     ]
     assert differences(changed, changed) == []
+
+
+def test_what_changes_in_a_cluster_only_is_told_as_such() -> None:
+    scaled = a_tenant(
+        "acme",
+        state="ReadOnly",
+        ingest={
+            "replicas": 3,
+            "resources": {"requests": {"cpu": "250m"}},
+            "allowFrom": [{"namespace": "web"}],
+        },
+        stream={"replicas": 3},
+    )
+    only = "(in a cluster only)"
+    assert differences(ACME, scaled) == [
+        "spec.state: Active → ReadOnly",
+        f"spec.ingest.replicas: unset → 3 {only}",
+        f'spec.ingest.resources: unset → {{"requests":{{"cpu":"250m"}},"limits":{{}}}} {only}',
+        f'spec.ingest.allowFrom: unset → [{{"cidr":null,"namespace":"web"}}] {only}',
+        f"spec.stream.replicas: unset → 3 {only}",
+    ]
+    assert differences(scaled, scaled) == []
+
+
+def test_what_a_resource_sets_for_a_cluster_only_is_named() -> None:
+    plain = a_tenant("acme", displayName="Acme", query={"concurrency": 2}, stream={"maxBytes": "1Gi"})
+    assert cluster_only(plain) == []
+    scaled = a_tenant(
+        "acme",
+        deletionPolicy="Delete",
+        query={"autoscaling": {"maxReplicas": 3}},
+        credentials={"rotateEvery": "24h"},
+    )
+    assert cluster_only(scaled) == [
+        "spec.deletionPolicy",
+        "spec.query.autoscaling",
+        "spec.credentials.rotateEvery",
+    ]

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from audit_core.errors import AuditError
 from audit_operator.clients.shards import shards
 from audit_operator.clients.tenants import tenants
-from audit_operator.local.differences import differences
+from audit_operator.local.differences import cluster_only, differences
 from audit_operator.local.explanations import explained
 from audit_operator.local.folder_watch import FolderWatch
 from audit_operator.local.notices import Notices
@@ -133,7 +133,7 @@ class TenantFolder:
         assert converged.tenant_id is not None, "it was done for a tenant"
         if self.live.get(name) != converged.tenant_id:
             self.live[name] = converged.tenant_id
-            self._notices.well(f"tenant {name}", f"new, log {converged.tenant_id}")
+            self._notices.well(f"tenant {name}", f"new, log {converged.tenant_id}{_unserved(tenant)}")
         elif former is not None and former != tenant:
             self._notices.well(f"tenant {name}", ", ".join(differences(former, tenant)))
         elif not converged.troubles:
@@ -189,3 +189,8 @@ class TenantFolder:
             self._notices.wrong(subject, "; ".join(explained(each, shard_id) for each in converged.troubles))
         else:
             self._notices.well(subject)
+
+
+def _unserved(tenant: AuditTenant) -> str:
+    fields = cluster_only(tenant)
+    return f" (in a cluster only: {', '.join(fields)})" if fields else ""

@@ -1,11 +1,14 @@
 """The resource AuditTenant, v1alpha1: one tenant, as far as this release serves it.
 
 A field that nothing serves is not here, and a manifest that sets it is refused: silence would be a promise. Retention
-is kept as the class of a pool; deleting what is older comes with the retention controller.
+is kept as the class of a pool; deleting what is older comes with the retention controller. What only a cluster can
+serve (replicas, resources, who may connect) is accepted everywhere, so that one manifest fits both.
+`crds/audittenants.yaml` says the same to the API server; a test holds the two against each other.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -14,10 +17,25 @@ from audit_core.partitions import PartitionBy
 from audit_core.projection import Limits as ProjectedLimits
 from audit_core.projection import State, TenantConfig
 from audit_core.tenant import Isolation
-from audit_operator.model.quantity import ByteQuantity
+from audit_operator.model.duration import duration_us
+from audit_operator.model.metadata import Metadata
+from audit_operator.model.quantity import ByteQuantity, ResourceQuantity
 
 API_VERSION: Final = "auditlog.dev/v1alpha1"
 KIND: Final = "AuditTenant"
+DEFAULT_ROTATE_EVERY: Final = "720h"
+"""The age at which credentials are replaced where nothing else is asked for, and in every pool."""
+
+Replicas = Annotated[int, msgspec.Meta(ge=0, le=100)]
+ScaledReplicas = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Quantities = Annotated[dict[str, ResourceQuantity], msgspec.Meta(max_length=3)]
+
+
+class DeletionPolicy(Enum):
+    """What becomes of the stored events when the resource is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -29,22 +47,53 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_batch_events: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1000
 
 
-class Ingest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """How events come in."""
+class Autoscaling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many replicas there are by their use of processors, which is told in percent of what they request."""
 
+    min_replicas: ScaledReplicas = msgspec.field(default=2, name="minReplicas")
+    max_replicas: ScaledReplicas = msgspec.field(default=10, name="maxReplicas")
+    target_cpu_percent: Annotated[int, msgspec.Meta(ge=10, le=95)] = msgspec.field(
+        default=70, name="targetCPUPercent"
+    )
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """What a container requests of its node and may use at most, by `cpu`, `memory` and `ephemeral-storage`."""
+
+    requests: Quantities = {}
+    limits: Quantities = {}
+
+
+class AllowFrom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """One source of connections: a range of addresses or a namespace, never both."""
+
+    cidr: Annotated[str, msgspec.Meta(max_length=43)] | None = None
+    namespace: Annotated[str, msgspec.Meta(max_length=63)] | None = None
+
+
+class Ingest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """How events come in. All but `limits` is served in a cluster only."""
+
+    replicas: Replicas | None = None
+    autoscaling: Autoscaling | None = None
+    resources: Resources | None = None
     limits: Limits = Limits()
+    allow_from: Annotated[tuple[AllowFrom, ...], msgspec.Meta(max_length=32)] = ()
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """How events are read. `concurrency`: queries of this tenant that run at once."""
+    """How events are read. `concurrency`: queries of this tenant that run at once, served everywhere."""
 
+    replicas: Replicas | None = None
+    autoscaling: Autoscaling | None = None
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """The stream of a Dedicated tenant. `max_bytes` None: the installation's size."""
+    """The stream of a Dedicated tenant. None: as the installation has it."""
 
     max_bytes: ByteQuantity | None = None
+    replicas: Literal[1, 3, 5] | None = None
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -54,24 +103,25 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     partition_by: PartitionBy | None = None
 
 
+class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """What the functions of a Dedicated tenant log in with: a new generation every so often."""
+
+    rotate_every: Annotated[str, msgspec.Meta(max_length=16)] = DEFAULT_ROTATE_EVERY
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """What is wanted. `adopt` takes the log of a removed tenant back when the tenant is made."""
 
     display_name: Annotated[str, msgspec.Meta(max_length=128)] = ""
     state: State = "Active"
     isolation: Isolation = Isolation.DEDICATED
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     ingest: Ingest = Ingest()
     query: Query = Query()
     stream: Stream = Stream()
     retention: Retention = Retention()
-    adopt: str | None = None
-
-
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is read of an object's metadata. `generation` is 0 where nothing counts generations."""
-
-    name: str
-    generation: Annotated[int, msgspec.Meta(ge=0)] = 0
+    credentials: Credentials = Credentials()
+    adopt: Annotated[str, msgspec.Meta(max_length=16)] | None = None
 
 
 class AuditTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -97,6 +147,16 @@ class AuditTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def stream_bytes(self) -> int | None:
         """The size that is asked for the tenant's own stream, None for the installation's."""
         return None if self.spec.stream.max_bytes is None else int(self.spec.stream.max_bytes)
+
+    @property
+    def stream_replicas(self) -> int | None:
+        """The copies that are asked for of the tenant's own stream, None for the installation's."""
+        return self.spec.stream.replicas
+
+    @property
+    def rotate_every_us(self) -> int:
+        """The age in microseconds at which credentials are replaced."""
+        return duration_us(self.spec.credentials.rotate_every)
 
     @property
     def retention_class(self) -> str | None:

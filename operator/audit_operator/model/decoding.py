@@ -9,7 +9,7 @@ import msgspec
 
 from audit_operator.model.audittenant import API_VERSION, KIND, AuditTenant
 from audit_operator.model.invalid import FieldProblem, InvalidResource
-from audit_operator.model.quantity import ByteQuantity, byte_quantity
+from audit_operator.model.quantity import ByteQuantity, ResourceQuantity, byte_quantity, resource_quantity
 from audit_operator.model.rules import broken_rules
 
 _PLACED: Final = re.compile(r"(.*?)(?: - at (`key` in )?`\$\.?(.*)`)?", re.DOTALL)
@@ -17,6 +17,8 @@ _FIELD: Final = re.compile(r"Object (?:contains (unknown) field|missing (require
 _SUPPORTED: Final = {
     "spec.state": "Active, ReadOnly, Suspended",
     "spec.isolation": "Dedicated, Pooled",
+    "spec.deletionPolicy": "Retain, Delete",
+    "spec.stream.replicas": "1, 3, 5",
     "spec.retention.partitionBy": "day, month",
 }
 
@@ -50,7 +52,9 @@ def _decoded(resource: dict[Any, Any]) -> AuditTenant:
         raise InvalidResource(_problem(str(error))) from error
 
 
-def _decode_quantity(expected: type, value: object) -> ByteQuantity:
+def _decode_quantity(expected: type, value: object) -> ByteQuantity | ResourceQuantity:
+    if expected is ResourceQuantity:
+        return resource_quantity(value)
     assert expected is ByteQuantity
     return byte_quantity(value)
 

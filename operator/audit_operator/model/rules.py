@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Final
 
 from audit_core.tenant import POOL_RETENTION_CLASSES, Isolation, is_id, name_problem
-from audit_operator.model.audittenant import AuditTenant
+from audit_operator.model.audittenant import (
+    AllowFrom,
+    AuditTenant,
+    Credentials,
+    DeletionPolicy,
+    Ingest,
+    Query,
+    Resources,
+    Spec,
+    Stream,
+)
+from audit_operator.model.duration import HOUR_MICROSECONDS, duration_us
 from audit_operator.model.invalid import FieldProblem
 
 MIN_STREAM_BYTES: Final = 64 << 20
 """Enough frames for a writer to be away for a moment. Zero would mean to JetStream that there is no bound."""
 
+MIN_ROTATION_US: Final = HOUR_MICROSECONDS
+MAX_ROTATION_US: Final = 24 * 365 * HOUR_MICROSECONDS
+RESOURCE_NAMES: Final = ("cpu", "memory", "ephemeral-storage")
+
 _KEEP: Final = re.compile(r"[1-9][0-9]{0,4}d", re.ASCII)
+_PREFIX: Final = re.compile(r"^[0-9a-f.:]+/(0|[1-9][0-9]{0,2})$", re.ASCII | re.IGNORECASE)
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 
 
 def broken_rules(tenant: AuditTenant) -> list[FieldProblem]:
@@ -33,8 +51,63 @@ def _broken(tenant: AuditTenant) -> Iterator[tuple[str, str]]:
         yield "spec.retention.keep", "keep must be a number of days such as 365d, or forever"
     if spec.adopt is not None and not is_id(spec.adopt):
         yield "spec.adopt", "must be a tenantID: 16 characters of a-z and 2-7"
+    yield from _broken_scaling("ingest", spec.ingest)
+    yield from _broken_scaling("query", spec.query)
+    if spec.ingest.resources is not None:
+        yield from _broken_resources(spec.ingest.resources)
+    for index, source in enumerate(spec.ingest.allow_from):
+        yield from _broken_source(f"spec.ingest.allowFrom[{index}]", source)
+    yield from _broken_rotation(spec.credentials.rotate_every)
     if tenant.is_pooled:
         yield from _broken_in_pool(tenant)
+
+
+def _broken_scaling(function: str, spec: Ingest | Query) -> Iterator[tuple[str, str]]:
+    scaling = spec.autoscaling
+    if scaling is None:
+        return
+    if spec.replicas is not None:
+        yield f"spec.{function}", "set either replicas or autoscaling"
+    if scaling.min_replicas > scaling.max_replicas:
+        yield f"spec.{function}.autoscaling", "minReplicas must not exceed maxReplicas"
+
+
+def _broken_resources(resources: Resources) -> Iterator[tuple[str, str]]:
+    path = "spec.ingest.resources"
+    names = {*resources.requests, *resources.limits}
+    if not names <= set(RESOURCE_NAMES):
+        yield path, f"name only {', '.join(RESOURCE_NAMES)}"
+    both = resources.requests.keys() & resources.limits.keys()
+    if any(resources.requests[name].amount > resources.limits[name].amount for name in both):
+        yield path, "a request must not exceed its limit"
+
+
+def _broken_source(path: str, source: AllowFrom) -> Iterator[tuple[str, str]]:
+    if (source.cidr is None) == (source.namespace is None):
+        yield path, "set exactly one of cidr and namespace"
+    if source.cidr is not None and not _is_network(source.cidr):
+        yield f"{path}.cidr", "cidr must be a network such as 10.20.0.0/16, without host bits"
+    if source.namespace is not None and _NAMESPACE.fullmatch(source.namespace) is None:
+        yield f"{path}.namespace", "namespace must be the name of a namespace: a DNS label"
+
+
+def _broken_rotation(text: str) -> Iterator[tuple[str, str]]:
+    path = "spec.credentials.rotateEvery"
+    try:
+        every = duration_us(text)
+    except ValueError as error:
+        yield path, f"rotateEvery {error}"
+        return
+    if not MIN_ROTATION_US <= every <= MAX_ROTATION_US:
+        yield path, "rotateEvery must be between 1h and 8760h"
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return _PREFIX.search(text) is not None
 
 
 def _broken_in_pool(tenant: AuditTenant) -> Iterator[tuple[str, str]]:
@@ -45,14 +118,37 @@ def _broken_in_pool(tenant: AuditTenant) -> Iterator[tuple[str, str]]:
             "spec.retention.keep",
             f"a Pooled tenant's retention.keep must be one of {classes}: pools share partitions",
         )
-    if tenant.spec.stream.max_bytes is not None or retention.partition_by is not None:
+    if tenant.spec.deletion_policy is DeletionPolicy.DELETE:
+        yield (
+            "spec.deletionPolicy",
+            "a Pooled tenant's events expire with its pool; Delete needs isolation Dedicated",
+        )
+    if _has_of_pool(tenant.spec):
         yield (
             "spec",
             (
-                "stream.maxBytes and retention.partitionBy belong to the pool:"
-                " set them in the installation, or use isolation Dedicated"
+                "stream, retention.partitionBy, replicas, autoscaling, resources, allowFrom and credentials belong to"
+                " the pool: set them in the installation, or use isolation Dedicated"
             ),
         )
+
+
+def _has_of_pool(spec: Spec) -> bool:
+    """Tell whether a tenant sets what its pool decides for all."""
+    of_cluster = (
+        spec.ingest.replicas,
+        spec.ingest.autoscaling,
+        spec.ingest.resources,
+        spec.query.replicas,
+        spec.query.autoscaling,
+    )
+    return (
+        spec.stream != Stream()
+        or spec.retention.partition_by is not None
+        or spec.credentials != Credentials()
+        or bool(spec.ingest.allow_from)
+        or any(value is not None for value in of_cluster)
+    )
 
 
 def broken_transitions(

@@ -15,9 +15,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from audit_operator.clients.kubernetes import Kubernetes
 from audit_operator.clients.kubernetes_errors import Conflict, KubernetesError
 from audit_operator.clients.kubernetes_kinds import Object, Ref
 
@@ -33,6 +32,22 @@ _RENEW_SHARE: Final = 1 / 6
 _LOOK_SHARE: Final = 1 / 20
 _ATTEMPT_SHARE: Final = 1 / 3
 _JITTER: Final = 0.2
+
+
+class Leases(Protocol):
+    """What is needed of the API server; `Kubernetes` has it. Raises KubernetesError."""
+
+    async def find(self, ref: Ref) -> Object | None:
+        """Return a Lease, or None when there is none."""
+        ...
+
+    async def create(self, manifest: Object) -> Object:
+        """Create one; Conflict when it is there."""
+        ...
+
+    async def replace(self, manifest: Object) -> Object:
+        """Replace one; Conflict when it was changed since."""
+        ...
 
 
 class LeadershipLost(Exception):
@@ -54,7 +69,7 @@ class Lease:
 
     def __init__(
         self,
-        api: Kubernetes,
+        api: Leases,
         ref: Ref,
         *,
         identity: str,
@@ -138,8 +153,9 @@ class Lease:
             found = await self._within(self._api.find(self._ref), at_most=self._remaining(_LEAD_SHARE))
         except (KubernetesError, TimeoutError):
             return True
-        self._held = found
-        return found is not None and found["spec"].get("holderIdentity") == self._identity
+        ours = found is not None and found["spec"].get("holderIdentity") == self._identity
+        self._held = found if ours else None  # what is another's must not be released
+        return ours
 
     async def _hold(self, found: Object | None) -> None:
         """Write that this process holds the Lease, provided that it is as found."""

@@ -80,10 +80,11 @@ imports: .dev ## Check who may import whom
 .PHONY: generate
 generate: .dev ## Write the files that are made from code
 	@$(PYTHON) -m audit_functions.openapi
+	@$(PYTHON) charts/generate.py
 
 .PHONY: generated
 generated: generate ## Check that the generated files are committed as they are made
-	@git diff --exit-code --stat -- docs/openapi.json || { echo 'generated files were out of date: commit them' >&2; exit 1; }
+	@git diff --exit-code --stat -- docs/openapi.json charts/audit-log || { echo 'generated files were out of date: commit them' >&2; exit 1; }
 
 .PHONY: bench
 bench: .dev ## Measure against the ceilings of this machine (minutes; writes build/bench.json)

@@ -16,12 +16,12 @@ from audit_core.errors import AuditError
 from audit_operator.clients.shards import shards
 from audit_operator.clients.tenants import tenants
 from audit_operator.local.differences import cluster_only, differences
-from audit_operator.local.explanations import explained
 from audit_operator.local.folder_watch import FolderWatch
 from audit_operator.local.notices import Notices
 from audit_operator.model.audittenant import AuditTenant
 from audit_operator.model.invalid import InvalidResource
 from audit_operator.reconcile.converge import Converged, Reconciler
+from audit_operator.reconcile.explanations import explained
 
 ROUND_SECONDS: Final = 1.0
 RESYNC_SECONDS: Final = 60.0

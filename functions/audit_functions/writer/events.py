@@ -74,11 +74,11 @@ class Leaves:
                         continue
                     kind, digest = judged
                 text, columns, flaw = stored(event.body)
-                place = (
+                placed = (
                     tenant_id, sequence, received_at, stream_sequence, position, kind, event.id,
                     event.id_from_client, epoch, salt_of[position], envelope, digest, text,
                 )  # fmt: skip
-                row = place + columns
+                row = placed + columns
                 self.rows.append(row)
                 if flaw is not None:
                     self.dead_letters.append(dead_letter(row, flaw, event.body))

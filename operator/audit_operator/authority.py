@@ -1,7 +1,7 @@
 """`python -m audit_operator.authority`: make an installation's NATS authority.
 
 The Secret goes to standard output, for `kubectl apply -f -`. What the servers' configuration must say to trust the
-authority holds no secret, and goes to the file named by `--server-config` in the form of the NATS chart's values.
+authority holds no secret: it goes to a file, as values of the NATS chart or as lines of a configuration.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from audit_operator.clients.nats_jwt import Authority, new_authority
 
 KEY: Final = "authority.json"
 ACCOUNTS: Final = "/data/accounts"
-"""Where the servers keep accounts: on the volume that the NATS chart gives the resolver."""
+"""Where the servers keep accounts, unless told otherwise."""
 
 
 def secret(authority: Authority, name: str, namespace: str) -> dict[str, Any]:
@@ -34,6 +34,22 @@ def secret(authority: Authority, name: str, namespace: str) -> dict[str, Any]:
     }
 
 
+def chart_values(authority: Authority) -> dict[str, Any]:
+    """Return the values of the NATS chart that make its servers trust the authority."""
+    lines = authority.server_config('""').splitlines()
+    settings = dict(line.split(": ", 1) for line in lines)
+    account, token = settings["resolver_preload"].strip("{} ").split(": ")
+    return {
+        "config": {
+            "merge": {
+                "operator": settings["operator"],
+                "system_account": settings["system_account"],
+                "resolver_preload": {account: token},
+            }
+        }
+    }
+
+
 def main(arguments: list[str]) -> None:
     """Print the Secret, and write the servers' configuration."""
     parser = argparse.ArgumentParser(prog="python -m audit_operator.authority", description=__doc__)
@@ -42,12 +58,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--accounts", default=ACCOUNTS, help="the servers' folder of accounts (default: %(default)s)"
     )
-    parser.add_argument("--server-config", type=Path, required=True, help="the file to write, not a secret")
+    parser.add_argument(
+        "--servers",
+        type=Path,
+        required=True,
+        help="the file to write, no secret: values of the NATS chart if it ends in .yaml, else lines of a configuration",
+    )
     told = parser.parse_args(arguments)
-    if told.server_config.exists():
-        sys.exit(f"{told.server_config} is there already: another authority may be in use")
+    if told.servers.exists():
+        sys.exit(f"{told.servers} is there already: another authority may be in use")
     authority = new_authority(os.urandom)
-    told.server_config.write_text(authority.server_config(f'"{told.accounts}"'))
+    if told.servers.suffix == ".yaml":
+        told.servers.write_text(yaml.safe_dump(chart_values(authority), width=4096))
+    else:
+        told.servers.write_text(authority.server_config(f'"{told.accounts}"'))
     sys.stdout.write(yaml.safe_dump(secret(authority, told.name, told.namespace), sort_keys=False))
 
 

@@ -253,7 +253,7 @@ class Kubernetes:
 
     async def _write(self, request: Request, *, dry_run: bool = False, repeat: bool = True) -> Object:
         if dry_run or self.read_only:
-            request = replace(request, query={**request.query, "dryRun": "All"})
+            request = _rehearsed(request)
 
         def permit() -> None:
             if not self._may_write():
@@ -277,6 +277,14 @@ async def _changes(lines: AsyncIterator[bytes]) -> AsyncIterator[Change]:
             status = status_of(raw.object)
             raise refused(status.code, status)
         yield Change(raw.type, raw.object)
+
+
+def _rehearsed(request: Request) -> Request:
+    if (
+        request.method == "DELETE"
+    ):  # its options are in the body, and then those of the query count for nothing
+        return replace(request, body={**request.body, "dryRun": ["All"]})
+    return replace(request, query={**request.query, "dryRun": "All"})
 
 
 def _owner() -> dict[str, str]:

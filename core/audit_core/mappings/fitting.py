@@ -25,7 +25,7 @@ def fitting_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     What nests deeper becomes JSON text. While the whole is too large, its largest value is replaced by its size,
     its SHA-256 and its beginning; with more keys than metadata may have, no replacing helps.
     """
-    fitted = {name: _flattened(value, _METADATA_LEVELS) for name, value in values.items()}
+    fitted = {name: flattened(value) for name, value in values.items()}
     sizes = {name: len(canonical_json(value)) for name, value in fitted.items()}
     for largest in sorted(sizes, key=lambda name: -sizes[name]):
         if len(canonical_json(fitted)) <= MAX_METADATA_BYTES:
@@ -34,14 +34,15 @@ def fitting_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     return fitted
 
 
-def _flattened(value: Any, levels: int) -> Any:
+def flattened(value: Any, levels: int = _METADATA_LEVELS) -> Any:
+    """Return a value of metadata with what nests deeper than `levels` as JSON text."""
     if not isinstance(value, (dict, list)):
         return value
     if levels == 0:
         return canonical_json(value).decode()
     if isinstance(value, dict):
-        return {key: _flattened(inner, levels - 1) for key, inner in value.items()}
-    return [_flattened(inner, levels - 1) for inner in value]
+        return {key: flattened(inner, levels - 1) for key, inner in value.items()}
+    return [flattened(inner, levels - 1) for inner in value]
 
 
 def _excerpt(value: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _EVENT_BOUNDS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0)
 _BYTE_BOUNDS: Final = (1024.0, 4096.0, 16384.0, 65536.0, 131072.0, 262144.0, 524288.0, 786432.0)
+_OPERATIONS: Final = ("createAuditLog", "createAuditLogs", "createKubernetesAuditLogs")
 
 
 class Distribution:
@@ -72,7 +73,7 @@ class Telemetry(Collector):
     """What an ingest process counts. One for a process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = {name: Distribution(LATENCY_BOUNDS) for name in ("createAuditLog", "createAuditLogs")}
+        self.requests = {name: Distribution(LATENCY_BOUNDS) for name in _OPERATIONS}
         self.publish_seconds = Distribution(LATENCY_BOUNDS)
         self.frame_events = Distribution(_EVENT_BOUNDS)
         self.frame_bytes = Distribution(_BYTE_BOUNDS)

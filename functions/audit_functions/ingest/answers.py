@@ -52,6 +52,13 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     results: list[Item]
 
 
+class ListAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of another system's events, all of them in the stream. `unmapped`: kept, and not understood."""
+
+    accepted: int
+    unmapped: int
+
+
 class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a stream that was refused; lines count from 1."""
 
@@ -75,7 +82,7 @@ class StreamedChunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 _encoder: Final = msgspec.json.Encoder()
 
 
-def encoded(answer: BatchAnswer | StreamedChunk) -> bytes:
+def encoded(answer: BatchAnswer | ListAnswer | StreamedChunk) -> bytes:
     """Return an answer as JSON."""
     return _encoder.encode(answer)
 

@@ -13,6 +13,7 @@ from audit_functions.ingest.body import Budget, Patience
 from audit_functions.ingest.edge import Edge
 from audit_functions.ingest.http import Batch, Single
 from audit_functions.ingest.immediate import ImmediateSingle
+from audit_functions.ingest.kubernetes import KubernetesList
 from audit_functions.ingest.opening import CREDENTIALS, open_shard
 from audit_functions.ingest.service import Ingest
 from audit_functions.ingest.shard import IngestShard
@@ -40,7 +41,9 @@ def ingest_function(settings: Settings, telemetry: Telemetry) -> HttpFunction:
         patience=patience,
         telemetry=telemetry,
     )
-    handlers: Mapping[str, ASGIApp] = {Single.operation: Single(edge), Batch.operation: Batch(edge)}
+    handlers: Mapping[str, ASGIApp] = {
+        endpoint.operation: endpoint(edge) for endpoint in (Single, Batch, KubernetesList)
+    }
     return HttpFunction(
         name="ingest",
         folder=folder,

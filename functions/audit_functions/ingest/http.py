@@ -56,7 +56,7 @@ class Single(Endpoint):
             caller, idempotency_key(headers.get(b"idempotency-key")), wants_committed(headers.get(b"prefer"))
         )
         try:
-            body = await _body(edge, exchange, CANONICAL_TO_SENT * caller.tenant.limits.max_event_bytes)
+            body = await whole_body(edge, exchange, CANONICAL_TO_SENT * caller.tenant.limits.max_event_bytes)
             event_id, told = await edge.ingest.single(request, body)
             status, answer = single_answer(event_id, told)
         except AuditError as error:
@@ -89,7 +89,7 @@ class Batch(Endpoint):
             caller, idempotency_key(headers.get(b"idempotency-key")), wants_committed(headers.get(b"prefer"))
         )
         atomic = is_atomic(exchange.query_string)
-        raws = events_in(await _body(self.edge, exchange, MAX_BODY_BYTES))
+        raws = events_in(await whole_body(self.edge, exchange, MAX_BODY_BYTES))
         submission = await self.edge.ingest.batch(request, raws, atomic=atomic)
         settled = await submission.settled()
         told = await settled.committed(until) if request.wants_committed else {}
@@ -110,7 +110,7 @@ class Batch(Endpoint):
         return super().problem(error, request_id)
 
 
-async def _body(edge: Edge, exchange: Exchange, limit: int) -> bytes:
+async def whole_body(edge: Edge, exchange: Exchange, limit: int) -> bytes:
     """Return the body, for which memory was reserved before it was read.
 
     One that is there already costs no timer; for its first bytes the server has a limit of its own.

@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from audit_core.aliases import SentEvent
-from audit_functions.ingest.answers import Accepted, BatchAnswer, Committed, StreamedChunk
+from audit_functions.ingest.answers import Accepted, BatchAnswer, Committed, ListAnswer, StreamedChunk
 from audit_functions.ingest.http import Batch, Single
+from audit_functions.ingest.kubernetes import KubernetesList
 from audit_functions.web.routes import Content, Parameter, Reply, Route
 
 _JSON: Final = "application/json"
@@ -20,6 +21,12 @@ class LogsBody(msgspec.Struct, frozen=True, kw_only=True):
     """A batch. `events` and `audit_logs` are other names for `logs`."""
 
     logs: list[SentEvent]
+
+
+class EventListBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An `EventList` of audit.k8s.io/v1; of its fields only `items` is looked at."""
+
+    items: list[dict[str, Any]]
 
 
 _EVENT: Final[dict[str, Any]] = {
@@ -35,6 +42,25 @@ _FLAT_EVENT: Final[dict[str, Any]] = {
     "user_id": "u-1042",
     "resource_id": "session-88",
     "metadata": {"ip_address": "203.0.113.7", "user_agent": "curl/8.5"},
+}
+_EVENT_LIST: Final[dict[str, Any]] = {
+    "kind": "EventList",
+    "apiVersion": "audit.k8s.io/v1",
+    "metadata": {},
+    "items": [
+        {
+            "level": "Metadata",
+            "auditID": "6b1f0d4e-2a0b-4c3f-9d5e-0f1b2c3d4e5f",
+            "stage": "ResponseComplete",
+            "requestURI": "/api/v1/namespaces/prod/pods/web-0",
+            "verb": "delete",
+            "user": {"username": "jane@example.com", "groups": ["system:authenticated"]},
+            "sourceIPs": ["203.0.113.7"],
+            "objectRef": {"resource": "pods", "namespace": "prod", "name": "web-0", "apiVersion": "v1"},
+            "responseStatus": {"metadata": {}, "code": 200},
+            "stageTimestamp": "2026-01-31T09:30:00.123456Z",
+        }
+    ],
 }
 _COMMITTED: Final = {"id": _ID, "sequence": 1041, "received_at": "2026-01-31T09:30:00.123456Z"}
 _REJECTED: Final = {
@@ -166,6 +192,34 @@ ROUTES: Final = (
                         media=_LINES,
                         shape=StreamedChunk,
                         examples={"piece": {"through_line": 1000, "accepted": 1000, "rejected": []}},
+                    ),
+                ),
+            ),
+        ),
+        problems=(400, 401, 403, 408, 413, 415, 422, 429, 503),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/audit/kubernetes",
+        operation_id=KubernetesList.operation,
+        function="ingest",
+        scope="events:write",
+        summary="Record what a Kubernetes API server audits",
+        description=(
+            "Where the audit webhook of a kube-apiserver posts to. At most 12 MiB, and as many events as a batch may"
+            " have. 202 means that every event of the list is on disk; after any other answer the whole list is to be"
+            " sent again, which stores nothing twice, since an event's id is `<auditID>:<stage>`. An item that is no"
+            " audit event is kept as an event of the type `k8s.unmapped`."
+        ),
+        parameters=(_ENCODING,),
+        bodies=(Content(media=_JSON, shape=EventListBody, examples={"list": _EVENT_LIST}),),
+        replies=(
+            Reply(
+                status=202,
+                description="The stream has fsynced every event of the list.",
+                contents=(
+                    Content(
+                        media=_JSON, shape=ListAnswer, examples={"accepted": {"accepted": 1, "unmapped": 0}}
                     ),
                 ),
             ),

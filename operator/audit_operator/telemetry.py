@@ -5,6 +5,7 @@ Those of the work queue have the names and labels of controller-runtime, so that
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -37,6 +38,42 @@ class KubernetesTelemetry:
             "Kubernetes Events that were not posted: too many at once, or refused",
             registry=self.registry,
         )
+
+
+class TenantTelemetry:
+    """What is told about tenants. Series of a tenant go with it."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.changes = Counter(
+            "audit_operator_changes",
+            "What was written to the API server, or (withheld) would have been",
+            ("verb", "kind", "withheld"),
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "audit_operator_tenant_ready",
+            "Whether a tenant's condition Ready is True",
+            ("tenant",),
+            registry=self.registry,
+        )
+        self.leading = Gauge(
+            "audit_operator_leading", "Whether this process holds the Lease", registry=self.registry
+        )
+        self.silence = Gauge(
+            "audit_operator_watch_silence_seconds",
+            "Time since the quietest watch was last heard",
+            registry=self.registry,
+        )
+
+    def looked(self, name: str, ready: bool) -> None:  # noqa: FBT001 - the gauge's value
+        """Note how a tenant stands."""
+        self.ready.labels(name).set(ready)
+
+    def forget(self, name: str) -> None:
+        """Drop the series of a tenant that is gone."""
+        with contextlib.suppress(KeyError):
+            self.ready.remove(name)
 
 
 class QueueTelemetry:

@@ -13,7 +13,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from audit_operator.clients.kubernetes import FIELD_MANAGER, Kubernetes
 from audit_operator.clients.kubernetes_errors import KubernetesError
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 WAITING: Final = 100
 PER_SECOND: Final = 5.0
 SAME_AGAIN_SECONDS: Final = 600.0
+EventType = Literal["Normal", "Warning"]
+
 _REMEMBERED: Final = 4096
 _MAX_NOTE: Final = 1024
 _MAX_NAME: Final = 200
@@ -64,17 +66,25 @@ class Events:
             self._task.cancel()
             await asyncio.wait((self._task,))
 
-    def post(self, regarding: Object, *, reason: str, note: str, action: str, warning: bool = False) -> None:
-        """Tell `note` about an object; `reason` and `action` are words in CamelCase. Returns at once."""
+    async def post(
+        self,
+        regarding: Object,
+        *,
+        type: EventType,  # noqa: A002 - the API's name for it
+        reason: str,
+        message: str,
+        action: str = "Reconcile",
+    ) -> None:
+        """Tell `message` about an object; `reason` and `action` are words in CamelCase. Returns at once."""
         uid = regarding["metadata"]["uid"]
         now = self._clock()
-        if now < self._told.get((uid, reason, note), now):
+        if now < self._told.get((uid, reason, message), now):
             return
-        self._told[uid, reason, note] = now + SAME_AGAIN_SECONDS
-        self._told.move_to_end((uid, reason, note))
+        self._told[uid, reason, message] = now + SAME_AGAIN_SECONDS
+        self._told.move_to_end((uid, reason, message))
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
-        event = self._event(regarding, reason, note, action, "Warning" if warning else "Normal")
+        event = self._event(regarding, type, reason, message, action)
         try:
             self._waiting.put_nowait(event)
         except asyncio.QueueFull:
@@ -90,7 +100,7 @@ class Events:
                 _log.info("event_not_posted reason=%s error=%s", event["reason"], error)
             await asyncio.sleep(self._pause_seconds)
 
-    def _event(self, regarding: Object, reason: str, note: str, action: str, kind: str) -> Object:
+    def _event(self, regarding: Object, kind: EventType, reason: str, message: str, action: str) -> Object:
         metadata = regarding["metadata"]
         namespace = metadata.get(
             "namespace", self._namespace
@@ -114,6 +124,6 @@ class Events:
             "action": action,
             "reason": reason,
             "type": kind,
-            "note": note.encode()[:_MAX_NOTE].decode("utf-8", "ignore"),
+            "note": message.encode()[:_MAX_NOTE].decode("utf-8", "ignore"),
             "regarding": reference,
         }

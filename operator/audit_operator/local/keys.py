@@ -21,7 +21,11 @@ class KeyFolder:
         except FileNotFoundError:
             return None
 
-    def keep(self, tenant_id: str, key: str) -> None:
+    async def made_key(self, tenant_id: str) -> str | None:
+        """Return the same, to provisioning."""
+        return self.key(tenant_id)
+
+    async def keep(self, tenant_id: str, key: str) -> None:
         """Store a new key so that it outlives a crash."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.folder / tenant_id, f"{key}\n")

@@ -13,10 +13,10 @@ from audit_core.tenant import is_id
 from audit_operator.clients.shards import Shard, shard
 from audit_operator.clients.tenants import tenant_named
 from audit_operator.local.errors import CannotRun
-from audit_operator.reconcile.explanations import explained
 from audit_operator.local.output import Output
 from audit_operator.local.settings import LocalSettings
 from audit_operator.local.stack import Stack, stack
+from audit_operator.reconcile.explanations import explained
 from audit_operator.reconcile.gaps import accept_gap
 from audit_operator.reconcile.recovery import NothingToRecover, StreamRecovery
 

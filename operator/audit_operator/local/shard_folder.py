@@ -6,49 +6,17 @@ else than they should, or come from another authority.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
-
-import msgspec
 
 from audit_core.tenant import role_name
 from audit_operator.clients.nats_jwt import Authority
-from audit_operator.clients.nats_permissions import (
-    Permissions,
-    ingest_permissions,
-    query_permissions,
-    writer_permissions,
-)
+from audit_operator.clients.nats_users import PERMISSIONS, is_current
 from audit_operator.clients.roles import ROLE_FUNCTIONS, Passwords, RoleFunction
 from audit_operator.local.private_files import sync_folder, write_private
 from audit_operator.reconcile.ports import Random
-
-PERMISSIONS: Final[Mapping[str, Callable[[str], Permissions]]] = {
-    "ingest": ingest_permissions,
-    "query": query_permissions,
-    "writer": writer_permissions,
-}
-_JWT: Final = re.compile(r"-----BEGIN NATS USER JWT-----\s+(\S+)", re.ASCII)
-
-
-class _Allowed(msgspec.Struct, frozen=True):
-    allow: tuple[str, ...] = ()
-
-
-class _User(msgspec.Struct, frozen=True):
-    pub: _Allowed = _Allowed()
-    sub: _Allowed = _Allowed()
-
-
-class _Claims(msgspec.Struct, frozen=True):
-    iss: str
-    nats: _User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +28,7 @@ class ShardFolder:
     dsn: Callable[[str, str], str]
     random: Random
 
-    def passwords(self, shard_id: str) -> Mapping[RoleFunction, str]:
+    async def passwords(self, shard_id: str) -> Mapping[RoleFunction, str]:
         """Return the database passwords that were handed out for a shard."""
         found: dict[RoleFunction, str] = {}
         for function in ROLE_FUNCTIONS:
@@ -69,7 +37,7 @@ class ShardFolder:
                 found[function] = password
         return found
 
-    def hand_out(self, shard_id: str, passwords: Passwords) -> list[str]:
+    async def hand_out(self, shard_id: str, passwords: Passwords) -> list[str]:
         """Write the files that are missing or outdated; return their names. A new shard appears whole."""
         place = self.folder / shard_id
         if place.exists():
@@ -89,32 +57,15 @@ class ShardFolder:
         changed = {name: text for name, text in wanted.items() if _text(place / name) != text}
         for function, permissions in PERMISSIONS.items():
             name = f"{function}.creds"
-            if not self._is_current(shard_id, _text(place / name), permissions(shard_id)):
+            if not is_current(
+                _text(place / name), permissions(shard_id), account=self.authority.account(shard_id)
+            ):
                 changed[name] = self.authority.user_creds(
                     shard_id, function, permissions(shard_id), self.random
                 )
         for name, text in changed.items():
             write_private(place / name, text)
         return sorted(changed)
-
-    def _is_current(self, shard_id: str, creds: str | None, wanted: Permissions) -> bool:
-        claims = None if creds is None else _claims(creds)
-        return claims is not None and (claims.iss, claims.nats.pub.allow, claims.nats.sub.allow) == (
-            self.authority.account(shard_id),
-            wanted.publish,
-            wanted.subscribe,
-        )
-
-
-def _claims(creds: str) -> _Claims | None:
-    jwt = _JWT.search(creds)
-    if jwt is None or jwt[1].count(".") != 2:
-        return None
-    payload = jwt[1].split(".")[1]
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(payload + "==="), type=_Claims)
-    except (msgspec.DecodeError, binascii.Error):
-        return None
 
 
 def _text(path: Path) -> str | None:

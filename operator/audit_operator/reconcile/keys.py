@@ -30,10 +30,10 @@ class FirstKey:
 
         A key that was revoked stays revoked: who wants another asks for one.
         """
-        key = self.keyring.key(tenant.tenant_id)
+        key = await self.keyring.made_key(tenant.tenant_id)
         if key is None:
             key = new_api_key(self.random(KEY_RANDOM_BYTES))
-            self.keyring.keep(tenant.tenant_id, key)
+            await self.keyring.keep(tenant.tenant_id, key)
             progress.changed("first key")
         digest = api_key_hash(key)
         if await key_by_sha256(connection, digest) is None:

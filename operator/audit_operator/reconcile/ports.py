@@ -23,18 +23,18 @@ Database = Callable[[], AbstractAsyncContextManager[Connection]]
 class Credentials(Protocol):
     """Where the functions find what they log in with: files here, Secrets in a cluster."""
 
-    def passwords(self, shard_id: str) -> Mapping[RoleFunction, str]:
+    async def passwords(self, shard_id: str) -> Mapping[RoleFunction, str]:
         """Return the database passwords that were handed out for a shard."""
 
-    def hand_out(self, shard_id: str, passwords: Passwords) -> list[str]:
+    async def hand_out(self, shard_id: str, passwords: Passwords) -> list[str]:
         """Make the shard's functions able to log in; return what was written. Writes nothing that is there."""
 
 
 class Keyring(Protocol):
     """Where a tenant's first API key is handed to its owner: the only place that holds its text."""
 
-    def key(self, tenant_id: str) -> str | None:
+    async def made_key(self, tenant_id: str) -> str | None:
         """Return the key that was made for a tenant."""
 
-    def keep(self, tenant_id: str, key: str) -> None:
+    async def keep(self, tenant_id: str, key: str) -> None:
         """Store a new key so that it outlives a crash."""

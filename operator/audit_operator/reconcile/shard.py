@@ -46,7 +46,7 @@ class ShardReconciler:
 
         Passwords that nobody was handed are replaced, because nobody can know them.
         """
-        known = self.credentials.passwords(wanted.shard_id)
+        known = await self.credentials.passwords(wanted.shard_id)
         passwords = {
             function: known.get(function) or token_urlsafe(PASSWORD_BYTES) for function in ROLE_FUNCTIONS
         }

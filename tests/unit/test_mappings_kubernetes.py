@@ -224,3 +224,11 @@ def test_a_record_that_no_decoder_takes_does_not_spoil_its_list() -> None:
 def test_what_is_no_list_of_events_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidEvent):
         records_in(body)
+
+
+@pytest.mark.parametrize("audit_id", ["\x01" * 64, "x" * 256, "\U0001f512" * 256, "é" * 5000])
+@pytest.mark.parametrize("fields", [{}, {"stage": "\x01" * 300}, {"requestObject": "\x01" * 90_000}])
+def test_no_audit_id_that_a_client_chooses_spoils_the_smallest_form(
+    audit_id: str, fields: dict[str, Any]
+) -> None:
+    holds_up(sent(an_audit_event(auditID=audit_id, **fields)), SMALLEST)

@@ -39,8 +39,9 @@ STAGES: Final = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Pani
 _ID_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOT_IN_TYPE: Final = re.compile(r"[^A-Za-z0-9_.:-]+")
 _MAX_TYPE_CHARS: Final = 128
-_MAX_AUDIT_ID_CHARS: Final = 64
-"""The API server itself cuts an auditID that a client chose at this length."""
+_MAX_AUDIT_ID_CHARS: Final = 256
+_SHORT_AUDIT_ID_CHARS: Final = 64
+"""A client may choose an auditID of any length; one that is longer than this does not fit the smallest form."""
 _REST_OF_EVENT_BYTES: Final = 8192
 """What an event needs besides its metadata, unless somebody is in very many groups."""
 _OTHER: Final = "other"
@@ -192,11 +193,15 @@ def _unmapped(raw: bytes, found: Mapping[str, Member], reason: str) -> Iterator[
     occurred_at = _occurred_at({name: read.value for name, read in found.items()})
     if occurred_at is not None:
         event["occurred_at"] = occurred_at
-    if audit_id and len(audit_id) <= _MAX_AUDIT_ID_CHARS:
-        event["context"] = {"correlation_id": audit_id}
     told = {"reason": reason, **({"stage": stage} if stage in STAGES else {})}
-    for record in (text_of(raw), excerpt(raw, 512), excerpt(raw, 0)):
-        yield {**event, "metadata": {**told, "record": record}}
+    for record, longest in (
+        (text_of(raw), _MAX_AUDIT_ID_CHARS),
+        (excerpt(raw, 512), _MAX_AUDIT_ID_CHARS),
+        (excerpt(raw, 0), _SHORT_AUDIT_ID_CHARS),
+    ):
+        known = short_text(audit_id, longest)
+        context = {} if known is None else {"context": {"correlation_id": known}}
+        yield {**event, **context, "metadata": {**told, "record": record}}
 
 
 def _id(found: Mapping[str, Member]) -> str:

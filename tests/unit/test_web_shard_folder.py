@@ -13,6 +13,7 @@ import pytest
 from audit_core.projection import ConfigView
 from audit_core.tenant import ShardId
 from audit_functions.web import shards
+from audit_functions.web.shard_files import ShardFiles
 from audit_functions.web.shards import ShardFolder
 from audit_functions.web.vital import Vital
 
@@ -40,8 +41,8 @@ class Opener:
         self.refused = 0
 
     @asynccontextmanager
-    async def __call__(self, shard_id: ShardId, folder: Path) -> AsyncIterator[Shard]:
-        assert folder.name == shard_id
+    async def __call__(self, shard_id: ShardId, files: ShardFiles) -> AsyncIterator[Shard]:
+        assert (files.shard_id, (files / "ingest.creds").is_file()) == (shard_id, True)
         if self.refused:
             self.refused -= 1
             raise OSError("not now")
@@ -96,6 +97,19 @@ async def test_a_shard_is_served_as_soon_as_its_files_are_there(
     lay_out(tmp_path, SECOND, "ingest.creds")
     await eventually(lambda: served.serving.keys() == {SECOND})
     assert served.known == {SECOND}
+
+
+async def test_the_keys_of_a_mounted_secret_are_served_as_a_folder_is(
+    served: ShardFolder[Shard], tmp_path: Path
+) -> None:
+    hidden = tmp_path / "..2026"  # the form in which the kubelet swaps all files at once
+    hidden.mkdir()
+    (hidden / f"{FIRST}.ingest.creds").touch()
+    (tmp_path / "..data").symlink_to(hidden.name)
+    (tmp_path / f"{FIRST}.ingest.creds").symlink_to(f"..data/{FIRST}.ingest.creds")
+    (tmp_path / f"{SECOND}.query.creds").touch()
+    await eventually(lambda: served.serving.keys() == {FIRST})
+    assert served.known == {FIRST}
 
 
 async def test_before_the_folder_was_looked_at_any_key_may_be_of_a_shard_in_it(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -21,14 +20,15 @@ from audit_functions.settings import Settings
 from audit_functions.telemetry import Telemetry
 from audit_functions.web.auth import Directory
 from audit_functions.web.function import HttpFunction
+from audit_functions.web.shard_files import ShardFiles
 from audit_functions.web.shards import ShardFolder
 
 
 def ingest_function(settings: Settings, telemetry: Telemetry) -> HttpFunction:
     """Return the function; nothing runs yet."""
 
-    def opened(shard_id: ShardId, folder: Path) -> AbstractAsyncContextManager[IngestShard]:
-        return open_shard(settings.nats_url, shard_id, folder, telemetry)
+    def opened(shard_id: ShardId, files: ShardFiles) -> AbstractAsyncContextManager[IngestShard]:
+        return open_shard(settings.nats_url, shard_id, files, telemetry)
 
     folder = ShardFolder(settings.shards, (CREDENTIALS,), opened)
     budget, patience = Budget(settings.max_inflight_bytes), Patience()

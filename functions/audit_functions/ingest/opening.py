@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -23,6 +22,7 @@ from audit_functions.ingest.stream import LOOK_EVERY_SECONDS, ShardStream
 from audit_functions.ingest.watermark import Watermarks
 from audit_functions.logs import Log
 from audit_functions.telemetry import Telemetry
+from audit_functions.web.shard_files import ShardFiles
 
 CREDENTIALS: Final = "ingest.creds"
 _INSTANCE_BYTES: Final = 16
@@ -33,14 +33,14 @@ _log: Final = Log("ingest")
 
 @asynccontextmanager
 async def open_shard(
-    nats_url: str, shard_id: ShardId, folder: Path, telemetry: Telemetry
+    nats_url: str, shard_id: ShardId, files: ShardFiles, telemetry: Telemetry
 ) -> AsyncIterator[IngestShard]:
     """Serve a shard inside; on leaving, flush its frames and write the last watermark.
 
     Each opening is an instance of its own, so that frame numbers start at 1 again.
     """
     name, inbox = f"ingest {shard_id}", inbox_prefix(shard_id, "ingest")
-    async with connected(nats_url, folder / CREDENTIALS, name=name, inbox=inbox) as connection:
+    async with connected(nats_url, files / CREDENTIALS, name=name, inbox=inbox) as connection:
         instance = os.urandom(_INSTANCE_BYTES)
         config = ConfigFollower(connection, shard_id)
         stream = ShardStream(connection, shard_id, config, clock=time.monotonic, now_us=_now_us)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from audit_core.errors import StoreUnavailable
@@ -21,6 +20,7 @@ from audit_functions.query.gate import Gate
 from audit_functions.query.service import Query
 from audit_functions.query.store import EventStore
 from audit_functions.web.auth import MAX_CONFIG_AGE_SECONDS
+from audit_functions.web.shard_files import ShardFiles
 
 CREDENTIALS: Final = "query.creds"
 DSN: Final = "query.dsn"
@@ -63,13 +63,13 @@ class QueryShard:
 
 
 @asynccontextmanager
-async def opened(nats_url: str, shard_id: ShardId, folder: Path) -> AsyncIterator[QueryShard]:
-    """Serve the shard whose credentials are in `folder`. Raises when it has to be opened anew."""
+async def opened(nats_url: str, shard_id: ShardId, files: ShardFiles) -> AsyncIterator[QueryShard]:
+    """Serve the shard whose credentials are in `files`. Raises when it has to be opened anew."""
     name = f"query {shard_id}"
-    dsn = _dsn(folder)
+    dsn = _dsn(files)
     async with (
         connected(
-            nats_url, folder / CREDENTIALS, name=name, inbox=inbox_prefix(shard_id, "query")
+            nats_url, files / CREDENTIALS, name=name, inbox=inbox_prefix(shard_id, "query")
         ) as connection,
         store.opened(dsn) as events,
         asyncio.TaskGroup() as tasks,
@@ -78,20 +78,20 @@ async def opened(nats_url: str, shard_id: ShardId, folder: Path) -> AsyncIterato
         running = [
             tasks.create_task(config.run(), name=f"{name} config"),
             tasks.create_task(connection.until_closed(), name=f"{name} connection"),
-            tasks.create_task(_look_after(events, shard_id, folder, dsn), name=f"{name} database"),
+            tasks.create_task(_look_after(events, shard_id, files, dsn), name=f"{name} database"),
         ]
         yield QueryShard(shard_id, Query(events, Gate(MAX_CONNECTIONS)), config, events)
         for task in running:
             task.cancel()
 
 
-async def _look_after(events: EventStore, shard_id: ShardId, folder: Path, dsn: str) -> None:
+async def _look_after(events: EventStore, shard_id: ShardId, files: ShardFiles, dsn: str) -> None:
     """While the database is away, ask it again; raise when that may be because the password changed."""
     lost = False
     while True:
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
         if events.away is not None:
-            if _dsn(folder) != dsn:
+            if _dsn(files) != dsn:
                 raise StoreUnavailable("the credentials changed")
             if not lost:
                 _log.warning("database_lost", shard_id=shard_id, reason=events.away)
@@ -102,5 +102,5 @@ async def _look_after(events: EventStore, shard_id: ShardId, folder: Path, dsn: 
             lost = False
 
 
-def _dsn(folder: Path) -> str:
-    return (folder / DSN).read_text(encoding="utf-8").strip()
+def _dsn(files: ShardFiles) -> str:
+    return (files / DSN).read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""Which shards a process serves: one for each folder that holds the function's files, looked at every 2 s.
+"""Which shards a process serves: one for each that the function's files are there of, looked at every 2 s.
 
 A shard that appears is served without a restart, one that goes is let go, and one that fails is opened again while
 the others go on.
@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from audit_core.tenant import ShardId, is_id
+from audit_core.tenant import ShardId
 from audit_functions.logs import Log
+from audit_functions.web.shard_files import ShardFiles, shards_in
 
 SCAN_EVERY_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
@@ -26,7 +27,7 @@ S = TypeVar("S")
 class ShardFolder(Generic[S]):
     """Opens and closes the shards of one function.
 
-    `files` names what a shard's folder must hold; `opened` gives a shard for the time of its `async with`, in which
+    `files` names what must be there of a shard; `opened` gives a shard for the time of its `async with`, in which
     it may raise when it cannot go on, and on whose exit it drains. `serving` always holds the open ones.
     """
 
@@ -34,7 +35,7 @@ class ShardFolder(Generic[S]):
         self,
         folder: Path,
         files: Iterable[str],
-        opened: Callable[[ShardId, Path], AbstractAsyncContextManager[S]],
+        opened: Callable[[ShardId, ShardFiles], AbstractAsyncContextManager[S]],
     ) -> None:
         self.serving: dict[ShardId, S] = {}
         self._folder = folder
@@ -73,21 +74,12 @@ class ShardFolder(Generic[S]):
     def _scan(self) -> None:
         if self._draining:
             return
-        present = self._present()
+        present = shards_in(self._folder, self._files)
         for shard_id in present - self._sessions.keys():
             self._sessions[shard_id] = self._session(shard_id)
         for shard_id in self._sessions.keys() - present:
             self._sessions[shard_id].stop.set()
         self._scanned = True
-
-    def _present(self) -> set[ShardId]:
-        if not self._folder.is_dir():
-            return set()
-        return {
-            ShardId(entry.name)
-            for entry in self._folder.iterdir()
-            if is_id(entry.name) and all((entry / name).is_file() for name in self._files)
-        }
 
     def _session(self, shard_id: ShardId) -> _Session:
         stop = asyncio.Event()
@@ -126,7 +118,7 @@ class ShardFolder(Generic[S]):
             opening.cancel()
 
     async def _open_until(self, shard_id: ShardId, stop: asyncio.Event) -> None:
-        async with self._opened(shard_id, self._folder / shard_id) as shard:
+        async with self._opened(shard_id, ShardFiles(self._folder, shard_id)) as shard:
             self.serving[shard_id] = shard
             _log.info("shard_opened", shard_id=shard_id)
             try:

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -17,6 +16,7 @@ from audit_core.tenant import ShardId, inbox_prefix
 from audit_functions.adapters.jetstream import connected
 from audit_functions.logs import Log
 from audit_functions.settings import Settings
+from audit_functions.web.shard_files import ShardFiles
 from audit_functions.web.shards import ShardFolder
 from audit_functions.web.vital import Vital
 from audit_functions.writer.board import OutcomeTeller, ShardBoard
@@ -77,16 +77,16 @@ class WriterProcess:
             return 1
 
     @asynccontextmanager
-    async def _opened(self, shard_id: ShardId, folder: Path) -> AsyncIterator[ShardWriter]:
+    async def _opened(self, shard_id: ShardId, files: ShardFiles) -> AsyncIterator[ShardWriter]:
         """Write one shard for the time of the block; the block ends with an error when that cannot go on."""
         async with (
             connected(
                 self._settings.nats_url,
-                folder / "writer.creds",
+                files / "writer.creds",
                 name=f"audit writer {shard_id}",
                 inbox=inbox_prefix(shard_id, "writer"),
             ) as connection,
-            ShardStore(lambda: (folder / "writer.dsn").read_text(encoding="utf-8").strip()) as store,
+            ShardStore(lambda: (files / "writer.dsn").read_text(encoding="utf-8").strip()) as store,
         ):
             shard = Shard(
                 shard_id=shard_id,

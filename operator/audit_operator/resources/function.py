@@ -6,14 +6,14 @@ from audit_operator.model.audittenant import AuditTenant
 from audit_operator.resources.metadata import metadata, selector
 from audit_operator.resources.platform import Manifest, Platform
 from audit_operator.resources.pod import pod
-from audit_operator.resources.scale import fixed_replicas
+from audit_operator.resources.scale import SURGE, fixed_replicas
 
 
 def deployment(tenant: AuditTenant, function: str, platform: Platform) -> Manifest:
     """Return the pods of a function. A new one is there before an old one goes: two writers are safe, by the fence."""
     spec: Manifest = {
         "selector": {"matchLabels": selector(tenant, function)},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": SURGE, "maxUnavailable": 0}},
         "template": pod(tenant, function, platform),
     }
     if (replicas := fixed_replicas(tenant, function)) is not None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import Final
 
 from audit_core.tenant import namespace as namespace_of
 from audit_operator.model.audittenant import AuditTenant
-from audit_operator.model.quantity import ResourceQuantity
 from audit_operator.resources.metadata import labels, metadata, owner
 from audit_operator.resources.platform import Manifest, Platform
 from audit_operator.resources.pod import SERVICE_ACCOUNT, resources_of
-from audit_operator.resources.scale import FUNCTIONS, most_replicas
+from audit_operator.resources.quantity import in_bytes, in_processors
+from audit_operator.resources.scale import FUNCTIONS, most_pods
 
 NAME: Final = "audit-tenant"
 BINDING: Final = "audit-operator-secrets"
-_DEFAULT_REQUEST: Final = {"cpu": "100m", "memory": "128Mi"}
-_SURGE: Final = 1
-"""Pods of each function that a rolling update adds."""
 
 
 def namespace(tenant: AuditTenant) -> Manifest:
@@ -68,7 +64,7 @@ def service_account(tenant: AuditTenant) -> Manifest:
 
 def resource_quota(tenant: AuditTenant) -> Manifest:
     """Return the most that the namespace may hold: every function at its largest, in the middle of an update."""
-    pods = sum(most_replicas(tenant, function) + _SURGE for function in FUNCTIONS)
+    pods = sum(most_pods(tenant, function) for function in FUNCTIONS)
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -78,15 +74,15 @@ def resource_quota(tenant: AuditTenant) -> Manifest:
                 "count/services": "8",
                 "persistentvolumeclaims": "0",
                 "pods": str(pods),
-                "requests.cpu": _canonical(_total(tenant, "cpu")),
-                "requests.memory": _canonical(_total(tenant, "memory")),
+                "requests.cpu": in_processors(_total(tenant, "cpu")),
+                "requests.memory": in_bytes(_total(tenant, "memory")),
             }
         },
     }
 
 
 def limit_range(tenant: AuditTenant) -> Manifest:
-    """Return what a container gets that asks for nothing."""
+    """Return what a container gets that asks for nothing, as ours do not: one that somebody starts to look around."""
     return {
         "apiVersion": "v1",
         "kind": "LimitRange",
@@ -96,7 +92,7 @@ def limit_range(tenant: AuditTenant) -> Manifest:
                 {
                     "type": "Container",
                     "default": {"memory": "256Mi"},
-                    "defaultRequest": dict(_DEFAULT_REQUEST),
+                    "defaultRequest": {"cpu": "100m", "memory": "128Mi"},
                 }
             ]
         },
@@ -104,18 +100,11 @@ def limit_range(tenant: AuditTenant) -> Manifest:
 
 
 def _total(tenant: AuditTenant, resource: str) -> Decimal:
-    """Return what all pods together may request of a resource; one that asks for nothing gets the default."""
-    default = ResourceQuantity(_DEFAULT_REQUEST[resource])
-    total = Decimal(0)
-    for function in FUNCTIONS:
-        asked = resources_of(tenant, function)
-        # The API server takes a limit for the request where only that is given.
-        each = asked.requests.get(resource) or asked.limits.get(resource) or default
-        total += each.amount * (most_replicas(tenant, function) + _SURGE)
-    return total
-
-
-def _canonical(amount: Decimal) -> str:
-    """Return an amount as the API server writes it: whole, or in thousandths."""
-    thousandths = math.ceil(amount * 1000)
-    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
+    """Return what all pods together may request of a resource."""
+    return sum(
+        (
+            resources_of(tenant, function).requests[resource].amount * most_pods(tenant, function)
+            for function in FUNCTIONS
+        ),
+        start=Decimal(0),
+    )

@@ -34,7 +34,8 @@ def _deny(tenant: AuditTenant) -> Manifest:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": metadata(tenant, DENY),
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        # The empty lists are ours as well: a rule that somebody adds to them is taken out again.
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []},
     }
 
 

@@ -8,12 +8,15 @@ from audit_operator.model.audittenant import AuditTenant, Resources
 from audit_operator.model.quantity import ResourceQuantity
 from audit_operator.resources.metadata import labels, selector
 from audit_operator.resources.platform import Manifest, Platform
+from audit_operator.resources.quantity import canonical
 
 PORT: Final = 8000
 SHARDS: Final = "/etc/audit/shards"
 SERVICE_ACCOUNT: Final = "audit-functions"
 GRACE_SECONDS: Final = 40
-"""More than a function takes to drain after SIGTERM."""
+"""More than what follows, and then the time a function takes to drain after SIGTERM."""
+LEAVE_SECONDS: Final = 5
+"""How long a pod that is to stop still takes connections: until then some proxies have not heard that it goes."""
 _USER: Final = 65532
 
 
@@ -66,14 +69,26 @@ def pod(tenant: AuditTenant, function: str, platform: Platform) -> Manifest:
 
 
 def resources_of(tenant: AuditTenant, function: str) -> Resources:
-    """Return what a function's container requests and is limited to."""
+    """Return what a function's container requests and is limited to: what is asked, and for the rest the defaults.
+
+    A default that contradicts what is asked gives way. Nothing is left to the LimitRange, whose limit a request might
+    exceed: such a pod would be refused.
+    """
+    default = DEFAULT_RESOURCES[function]
     asked = tenant.spec.ingest.resources if function == "ingest" else None
-    return asked or DEFAULT_RESOURCES[function]
+    if asked is None:
+        return default
+    requests, limits = default.requests | asked.requests, default.limits | asked.limits
+    for name in requests.keys() & limits.keys():
+        if requests[name].amount > limits[name].amount:
+            yielding, firm = (limits, requests) if name in asked.requests else (requests, limits)
+            yielding[name] = firm[name]
+    return Resources(requests=requests, limits=limits)
 
 
 def _container(tenant: AuditTenant, function: str, platform: Platform) -> Manifest:
     resources = resources_of(tenant, function)
-    return {
+    container: Manifest = {
         "name": function,
         "image": platform.image,
         "imagePullPolicy": platform.image_pull_policy,
@@ -82,11 +97,10 @@ def _container(tenant: AuditTenant, function: str, platform: Platform) -> Manife
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/healthz", period=2, failures=30),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
-        "readinessProbe": _probe("/readyz" if function != "writer" else "/healthz", period=5, failures=2),
+        "readinessProbe": _probe("/readyz", period=5, failures=2),
         "resources": {
-            kind: {name: str(amount) for name, amount in amounts.items()}
-            for kind, amounts in (("requests", resources.requests), ("limits", resources.limits))
-            if amounts
+            kind: {name: canonical(quantity) for name, quantity in quantities.items()}
+            for kind, quantities in (("requests", resources.requests), ("limits", resources.limits))
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -98,6 +112,9 @@ def _container(tenant: AuditTenant, function: str, platform: Platform) -> Manife
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
         ],
     }
+    if function != "writer":  # nobody connects to a writer
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}}
+    return container
 
 
 def _environment(function: str, platform: Platform) -> dict[str, str]:

@@ -9,6 +9,9 @@ from audit_operator.resources.metadata import metadata
 from audit_operator.resources.platform import Gateway, Manifest, Platform
 
 NAME: Final = "audit"
+WRITTEN: Final = ("/api/v1/audit",)
+READ: Final = ("/api/v1/audit", "/docs", "/health", "/openapi.json")
+"""What is led to from outside, and below. Not /metrics, /healthz and /readyz: they ask for no credential."""
 _STREAMED: Final = {"request": "0s"}
 """No limit: a stream of lines, an export and a tail last as long as they last."""
 
@@ -29,14 +32,18 @@ def route(tenant: AuditTenant, platform: Platform, gateway: Gateway) -> Manifest
                 }
             ],
             "hostnames": [str(platform.host(tenant))],
-            "rules": [_rule("ingest", ("POST",)), _rule("query", ("GET", "HEAD", "OPTIONS"))],
+            "rules": [_rule("ingest", ("POST",), WRITTEN), _rule("query", ("GET", "HEAD"), READ)],
         },
     }
 
 
-def _rule(function: str, methods: tuple[str, ...]) -> Manifest:
+def _rule(function: str, methods: tuple[str, ...], paths: tuple[str, ...]) -> Manifest:
     return {
-        "matches": [{"method": method, "path": {"type": "PathPrefix", "value": "/"}} for method in methods],
+        "matches": [
+            {"method": method, "path": {"type": "PathPrefix", "value": path}}
+            for method in methods
+            for path in paths
+        ],
         "backendRefs": [{"group": "", "kind": "Service", "name": function, "port": 80, "weight": 1}],
         "timeouts": dict(_STREAMED),
     }

@@ -10,6 +10,8 @@ from audit_operator.resources.platform import Manifest
 
 SCALED: Final = ("ingest", "query")
 FUNCTIONS: Final = (*SCALED, "writer")
+SURGE: Final = 1
+"""Pods of a function that a rolling update starts before an old one has to go."""
 
 
 def autoscaling(tenant: AuditTenant, function: str) -> Autoscaling | None:
@@ -40,6 +42,14 @@ def most_replicas(tenant: AuditTenant, function: str) -> int:
     return fixed_replicas(tenant, function) or 0
 
 
+def most_pods(tenant: AuditTenant, function: str) -> int:
+    """Return the largest number of pods that can be there at once.
+
+    A rolling update starts a new pod for each old one, and an old one counts against a quota until it has drained.
+    """
+    return 2 * most_replicas(tenant, function) + SURGE
+
+
 def autoscaler(tenant: AuditTenant, function: str, bounds: Autoscaling) -> Manifest:
     """Return what scales a function by its use of processors; it grows at once and shrinks after five minutes."""
     return {
@@ -64,10 +74,14 @@ def autoscaler(tenant: AuditTenant, function: str, bounds: Autoscaling) -> Manif
 
 
 def disruption_budget(tenant: AuditTenant, function: str) -> Manifest:
-    """Return that nodes are emptied one pod at a time."""
+    """Return that nodes are emptied one pod at a time, and that pods which do not work anyway hold up nobody."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": metadata(tenant, function, function),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(tenant, function)}},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector(tenant, function)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
     }

@@ -262,11 +262,10 @@ def _pods(deployment: Object) -> tuple[int, int]:
 
 def _is_rolled_out(deployment: Object) -> bool:
     found = deployment.get("status", {})
-    observed: int = found.get("observedGeneration", 0)
-    updated: int = found.get("updatedReplicas", 0)
-    return observed >= deployment["metadata"].get("generation", 0) and updated >= deployment["spec"].get(
-        "replicas", 1
-    )
+    observed = int(found.get("observedGeneration", 0))
+    updated = int(found.get("updatedReplicas", 0))
+    wanted = int(deployment["spec"].get("replicas", 1))
+    return observed >= int(deployment["metadata"].get("generation", 0)) and updated >= wanted
 
 
 def _replicas(observed: Observed, function: str) -> dict[str, Any]:

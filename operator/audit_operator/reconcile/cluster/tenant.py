@@ -21,7 +21,7 @@ from audit_core.tenant import namespace
 from audit_operator.clients.events import Events
 from audit_operator.clients.kubernetes import Kubernetes
 from audit_operator.clients.kubernetes_errors import KubernetesError, NotFound
-from audit_operator.clients.kubernetes_kinds import AUDIT_TENANT, ROLE_BINDING, Object, Ref, ref_of
+from audit_operator.clients.kubernetes_kinds import AUDIT_TENANT, NAMESPACE, ROLE_BINDING, Object, Ref, ref_of
 from audit_operator.model.audittenant import API_VERSION, KIND, AuditTenant
 from audit_operator.model.decoding import audit_tenant
 from audit_operator.model.invalid import InvalidResource
@@ -248,7 +248,7 @@ class TenantLook:
 
 def _is_ground(manifest: Object) -> bool:
     """Tell whether others need the object to be there first: the namespace, and the right to Secrets in it."""
-    return manifest["kind"] == "Namespace" or manifest["kind"] == ROLE_BINDING.name
+    return manifest["kind"] in (NAMESPACE.name, ROLE_BINDING.name)
 
 
 def _first(found: dict[str, Any]) -> dict[str, Any]:

@@ -240,9 +240,9 @@ async def test_an_event_is_posted_once_and_its_failure_is_nobodys(api: Kubernete
     secret = await api.apply(_secret(namespace, {}))
     nowhere = {**secret, "metadata": {**secret["metadata"], "namespace": "no-such-namespace"}}
     async with Events(api, instance="audit-operator-0", per_second=1000) as events:
-        events.post(nowhere, reason="Rotated", note="lost", action="Rotate")
+        await events.post(nowhere, type="Normal", reason="Rotated", message="lost")
         for _ in range(3):
-            events.post(secret, reason="Rotated", note="ä" * 1000, action="Rotate", warning=True)
+            await events.post(secret, type="Warning", reason="Rotated", message="ä" * 1000)
         async with asyncio.timeout(10):
             while not (found := await api.list(EVENT, namespace=namespace)):  # noqa: ASYNC110 - the server's
                 await asyncio.sleep(0.05)

@@ -63,8 +63,9 @@ def _end_process() -> None:
 class Lease:
     """A candidate for the Lease at `ref`. `identity` is this process's alone, or two would take each other for one.
 
-    `api` should have connections of its own, so that a renewal never waits behind other requests. When work does not end
-    before another process may lead, `expired` is called; it ends the process.
+    `api` should have connections of its own, so that a renewal never waits behind other requests. When work has not ended
+    by the time that another process may lead, as when this one was frozen meanwhile, `expired` is called: it ends the
+    process.
     """
 
     def __init__(

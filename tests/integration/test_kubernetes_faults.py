@@ -15,7 +15,8 @@ from audit_operator.clients.kubernetes_kinds import SECRET, Ref
 from tests.support.fake_api import Answer, FakeApi, cuts, fake_api, hangs, says
 
 REF = Ref(SECRET, "keys", "audit-a")
-SECRET_OBJECT = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "audit-a"}}
+METADATA = {"name": "keys", "namespace": "audit-a"}
+SECRET_OBJECT = {"apiVersion": "v1", "kind": "Secret", "metadata": METADATA}
 
 
 @asynccontextmanager
@@ -95,7 +96,7 @@ async def test_whoever_stops_leading_between_two_attempts_sends_no_more() -> Non
 
 
 async def test_a_conflict_that_stays_is_told_after_some_attempts() -> None:
-    live = {**SECRET_OBJECT, "metadata": {**SECRET_OBJECT["metadata"], "uid": "u", "resourceVersion": "1"}}
+    live = {**SECRET_OBJECT, "metadata": {**METADATA, "uid": "u", "resourceVersion": "1"}}
     answers = [says(live), says({}, 409)] * 5
     async with _against(*answers) as (api, fake):
         with pytest.raises(Conflict):

@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from audit_operator.clients.kubernetes_errors import ApiUnavailable, Conflict
 from audit_operator.clients.kubernetes_kinds import LEASE, Ref
 from audit_operator.clients.lease import LeadershipLost, Lease
+from tests.support.lease_store import LeaseStore
 from tests.support.virtual_time import in_virtual_time
 
 REF = Ref(LEASE, "audit-operator", "audit-system")
 SECONDS = 15.0
 
-
-class Server:
-    """Keeps one Lease, with the API server's compare-and-set."""
-
-    def __init__(self) -> None:
-        self.lease: dict[str, Any] | None = None
-        self.version = 0
-
-    def read(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self.lease)
-
-    def write(self, manifest: dict[str, Any], *, anew: bool) -> dict[str, Any]:
-        expected = None if anew else manifest["metadata"]["resourceVersion"]
-        if (self.lease and self.lease["metadata"]["resourceVersion"]) != expected:
-            raise Conflict(409, "Conflict", "changed")
-        self.version += 1
-        self.lease = copy.deepcopy(manifest)
-        self.lease["metadata"]["resourceVersion"] = str(self.version)
-        return copy.deepcopy(self.lease)
-
-    def holder(self) -> str:
-        return str(self.lease["spec"]["holderIdentity"]) if self.lease else ""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Network:
     """One candidate's way to the server, which can be cut in all the ways that differ for a client."""
 
-    server: Server
+    server: LeaseStore
     dice: random.Random = field(default_factory=lambda: random.Random(1))
     fault: str = ""
     in_flight: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -63,7 +42,7 @@ class Network:
     async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
         return await self._carry(lambda: self.server.write(manifest, anew=False))
 
-    async def _carry(self, request: Callable[[], Any]) -> Any:
+    async def _carry(self, request: Callable[[], T]) -> T:
         fault = self.fault
         await asyncio.sleep(self.dice.uniform(0.001, 0.1))
         if fault == "refused":
@@ -73,10 +52,10 @@ class Network:
         if fault == "late":  # arrives after its sender has given up, and is carried out nevertheless
             late = asyncio.create_task(self._later(request))
             self.in_flight.add(late)
-            answer = await asyncio.shield(late)
-            if isinstance(answer, Conflict):
-                raise answer
-            return answer
+            landed = await asyncio.shield(late)
+            if isinstance(landed, Conflict):
+                raise landed
+            return landed
         answer = request()
         if fault == "answer lost":
             await asyncio.sleep(self.dice.choice((0.01, 100.0)))
@@ -85,7 +64,7 @@ class Network:
             await asyncio.sleep(self.dice.uniform(0.0, 12.0))
         return answer
 
-    async def _later(self, request: Callable[[], Any]) -> Any:
+    async def _later(self, request: Callable[[], T]) -> T | Conflict:
         await asyncio.sleep(self.dice.uniform(0.0, 40.0))
         try:
             return request()
@@ -146,7 +125,7 @@ def _gap(acts: list[tuple[float, str]]) -> float:
 
 def test_one_leads_and_the_other_waits() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         both = [asyncio.create_task(Candidate(name, Network(server), acts).stand()) for name in "ab"]
         await asyncio.sleep(3600)
         assert len(_terms(acts)) == 1
@@ -158,7 +137,7 @@ def test_one_leads_and_the_other_waits() -> None:
 
 def test_a_clean_exit_hands_over_within_two_seconds() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         first = asyncio.create_task(Candidate("a", Network(server), acts).stand())
         await asyncio.sleep(5)
         second = asyncio.create_task(Candidate("b", Network(server), acts).stand())
@@ -175,7 +154,7 @@ def test_a_clean_exit_hands_over_within_two_seconds() -> None:
 
 def test_a_crash_is_taken_over_after_a_leases_time_whatever_the_clocks_say() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         away = Network(server)
         first = asyncio.create_task(Candidate("a", away, acts).stand())
         await asyncio.sleep(5)
@@ -194,7 +173,7 @@ def test_a_crash_is_taken_over_after_a_leases_time_whatever_the_clocks_say() -> 
 
 def test_a_short_outage_changes_nothing() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         candidate = Candidate("a", Network(server), acts)
         standing = asyncio.create_task(candidate.stand())
         await asyncio.sleep(30)
@@ -211,7 +190,7 @@ def test_a_short_outage_changes_nothing() -> None:
 
 def test_an_outage_ends_leading_before_the_lease_runs_out() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         candidate = Candidate("a", Network(server), acts)
         standing = asyncio.create_task(candidate.stand())
         await asyncio.sleep(30)
@@ -228,7 +207,7 @@ def test_an_outage_ends_leading_before_the_lease_runs_out() -> None:
 
 def test_work_that_does_not_end_in_time_is_ended_with_its_process() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         candidate = Candidate("a", Network(server), acts)
         candidate.slow_to_end = 60.0
         standing = asyncio.create_task(candidate.stand())
@@ -243,7 +222,7 @@ def test_work_that_does_not_end_in_time_is_ended_with_its_process() -> None:
 
 def test_an_exit_that_takes_long_keeps_the_lease_until_it_has_ended() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         candidate = Candidate("a", Network(server), acts)
         candidate.slow_to_end = 60.0
         standing = asyncio.create_task(candidate.stand())
@@ -261,7 +240,7 @@ def test_an_exit_that_takes_long_keeps_the_lease_until_it_has_ended() -> None:
 
 def test_a_lease_that_somebody_else_took_is_given_up_at_the_next_renewal() -> None:
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         candidate = Candidate("a", Network(server), acts)
         standing = asyncio.create_task(candidate.stand())
         await asyncio.sleep(30)
@@ -279,7 +258,7 @@ def test_a_lease_that_somebody_else_took_is_given_up_at_the_next_renewal() -> No
 
 def test_what_the_work_raises_comes_out_and_the_lease_is_free() -> None:
     async def story() -> None:
-        server = Server()
+        server = LeaseStore()
         lease = Lease(
             Network(server), REF, identity="a", seconds=SECONDS, clock=asyncio.get_running_loop().time
         )
@@ -301,7 +280,7 @@ def test_no_two_lead_in_a_hundred_outages(seed: int) -> None:
     faults = ("refused", "hangs", "late", "answer lost", "slow")
 
     async def story() -> None:
-        server, acts = Server(), list[tuple[float, str]]()
+        server, acts = LeaseStore(), list[tuple[float, str]]()
         networks = [Network(server, dice) for _ in "abc"]
         candidates = [
             Candidate(name, network, acts, skew=dice.uniform(-1e6, 1e6))

@@ -55,6 +55,17 @@ async def test_events_become_rows_with_their_place_in_stream_and_log(shard: Stre
     assert {row["occurred_at"] == row["received_at"] for row in rows} == {True}
 
 
+async def test_a_backlog_is_stored_in_one_transaction_up_to_a_full_batch(shard: StreamedShard) -> None:
+    tenant, ingest = a_tenant_id(), shard.instance()
+    body = a_body(metadata={"text": "x" * 4_000})
+    for _ in range(60):
+        await ingest.publish(tenant, *(an_event(body) for _ in range(5)))
+    async with shard.writer():
+        await shard.committed()
+    assert len(await shard.events()) == 300
+    assert await shard.transactions() == 1
+
+
 async def test_the_offset_names_the_last_message(shard: StreamedShard) -> None:
     await shard.instance().publish(a_tenant_id())
     async with shard.writer():

@@ -186,6 +186,10 @@ class StreamedShard:
             f"SELECT {EVENT_COLUMNS} FROM {self.schema}.event WHERE {where} ORDER BY tenant_id, sequence"
         )
 
+    async def transactions(self) -> int:
+        """Return in how many transactions the events were stored."""
+        return int(await self.admin.fetchval(f"SELECT count(DISTINCT xmin::text) FROM {self.schema}.event"))
+
     async def table(self, name: str) -> list[Record]:
         """Return a whole table, in some fixed order."""
         return await self.admin.fetch(f'SELECT * FROM {self.schema}.{name} AS t ORDER BY t::text COLLATE "C"')

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from audit_core.frame import FrameEntry, FrameEvent, encode_frame
 from audit_core.partitions import DAY_MICROSECONDS
 from audit_core.tenant import ingest_subject
-from audit_functions.writer.intake import MAX_BYTES, MAX_ROWS, Intake, Jump, Read
+from audit_functions.writer.intake import FULL_BYTES, MAX_BYTES, MAX_ROWS, Intake, Jump, Read
 from audit_functions.writer.state import Freeze, Gap, Message, Offset, Reason
 
 SHARD = "s" * 16
@@ -55,6 +56,19 @@ async def test_a_batch_ends_at_midnight() -> None:
         a_message(6), a_message(7, MIDNIGHT - 1), a_message(8, MIDNIGHT), a_message(9, MIDNIGHT)
     )
     assert [len(await intake.cut()) for _ in range(3)] == [2, 2, 0]
+
+
+async def test_a_batch_that_is_not_full_expects_what_follows_in_the_stream() -> None:
+    last, followed = a_message(6), structs.replace(a_message(6), behind=1)
+    large = structs.replace(a_message(7, body=b" " * FULL_BYTES), behind=1)
+    assert [
+        an_intake(*messages).expects_more for messages in ([], [last], [followed], [followed, large])
+    ] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 async def test_a_batch_is_bounded_in_rows_and_in_bytes() -> None:

@@ -184,5 +184,9 @@ def _delivered(message: Msg) -> Message:
     tokens = message.reply.split(".")
     tokens = tokens[2:] if len(tokens) == 9 else tokens[4:]
     return Message(
-        sequence=int(tokens[3]), timestamp_ns=int(tokens[5]), subject=message.subject, data=message.data
+        sequence=int(tokens[3]),
+        timestamp_ns=int(tokens[5]),
+        subject=message.subject,
+        data=message.data,
+        behind=int(tokens[6]),
     )

@@ -17,6 +17,8 @@ from audit_functions.writer.state import Freeze, Gap, Message, Offset, Reason
 
 MAX_ROWS: Final = 10_000
 MAX_BYTES: Final = 8 * 1024 * 1024
+FULL_BYTES: Final = 4 * 1024 * 1024
+"""So much is worth waiting for where it is on its way already."""
 
 
 class Read(NamedTuple):
@@ -43,6 +45,7 @@ class Intake:
         self._received_at = offset.received_at or 0
         self._waiting: deque[Message] = deque()
         self.bytes = 0
+        self._behind = 0
 
     def add(self, messages: Iterable[Message]) -> None:
         """Take in what has arrived. What came before is dropped."""
@@ -50,6 +53,12 @@ class Intake:
             if message.sequence > self._sequence:
                 self._waiting.append(message)
                 self.bytes += len(message.data)
+                self._behind = message.behind
+
+    @property
+    def expects_more(self) -> bool:
+        """Tell whether messages are on their way with which the next batch would be a fuller one."""
+        return self._behind > 0 and self.bytes < FULL_BYTES
 
     def skip(self, gap: Gap) -> None:
         """Go on behind messages that are accepted as missing."""

@@ -12,12 +12,13 @@ from audit_core.errors import AuditError, IntegrityError
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One message of a shard's stream. `timestamp_ns` is the stream's."""
+    """One message of a shard's stream. `timestamp_ns` is the stream's; `behind` is how many followed it when it was sent."""
 
     sequence: int
     timestamp_ns: int
     subject: str
     data: bytes
+    behind: int = 0
 
     def sha256(self) -> bytes:
         """Return the hash by which the offset remembers its last message."""

@@ -122,6 +122,7 @@ class Turn:
         while not self._stopping.is_set():
             if intake.bytes < MAX_BYTES:
                 intake.add(await inflow.take(0 if intake.bytes else _TAKE_SECONDS))
+                await self._gather(inflow, intake)
                 await self._linger(inflow, intake)
             try:
                 reads = await intake.cut()
@@ -135,6 +136,14 @@ class Turn:
                 self._cut_at = self._shard.clock.monotonic()
                 return reads
         return None
+
+    async def _gather(self, inflow: Inflow, intake: Intake) -> None:
+        """Take in what follows already: a backlog goes faster in large transactions."""
+        while intake.expects_more:
+            arrived = await inflow.take(_TAKE_SECONDS)
+            if not arrived:
+                break
+            intake.add(arrived)
 
     async def _linger(self, inflow: Inflow, intake: Intake) -> None:
         wait = self._cut_at + LINGER_SECONDS - self._shard.clock.monotonic()

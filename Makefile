@@ -56,6 +56,14 @@ test: .dev ## Run the tests, with real servers, and demand 80 % coverage
 faults: .dev ## Kill every process ten times under load, take PostgreSQL away for a minute (minutes)
 	@AUDIT_FAULT_ROUNDS=10 AUDIT_OUTAGE_SECONDS=60 exec $(PYTHON) -m pytest tests/faults -rA
 
+.PHONY: cluster
+cluster: .dev ## Run a Kubernetes control plane out of processes (needs Go; Ctrl-C or `make cluster-down` stops it)
+	@mkdir -p .audit && rm -rf .audit/cluster && exec $(PYTHON) -m tests.cluster .audit/cluster
+
+.PHONY: cluster-down
+cluster-down: ## Stop what `make cluster` started
+	@[ ! -d .audit/cluster ] || touch .audit/cluster/stop
+
 .PHONY: check
 check: .dev lint type-check imports generated ## Everything but the tests: lint, format, types, imports, generated files
 

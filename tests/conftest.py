@@ -7,6 +7,7 @@ import inspect
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.support.cluster",
     "tests.support.nats",
     "tests.support.functions",
     "tests.support.postgres",

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,4 +132,4 @@ def _type(default: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

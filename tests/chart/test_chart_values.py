@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]  # it has no types
 
 from charts.generate import Undocumented, Value, generated, values
 from tests.support.chart import CHART, ROOT, HelmRefused, merged, render

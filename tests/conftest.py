@@ -8,12 +8,14 @@ from hypothesis import settings
 
 pytest_plugins = [
     "tests.support.cluster",
+    "tests.support.crd",
     "tests.support.nats",
     "tests.support.functions",
     "tests.support.postgres",
     "tests.support.provisioning",
     "tests.support.supervision",
     "tests.support.writing",
+    "tests.support.operator",
 ]
 
 # The time of one example says how busy the machine is; what must be quick has a test that measures it.

@@ -163,8 +163,16 @@ def start(folder: Path, *, for_process: int, webhook: Path | None = None) -> Non
     command = [sys.executable, "-m", "tests.cluster", str(folder), "--for-process", str(for_process)]
     if webhook is not None:
         command += ["--webhook", str(webhook)]
-    with (folder / "supervisor.log").open("wb") as log:
-        subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    log = os.open(folder / "supervisor.log", os.O_CREAT | os.O_WRONLY, 0o600)
+    # Nobody here waits for it: it ends by itself when the tests do.
+    os.posix_spawn(
+        sys.executable,
+        command,
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+        file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
+        setsid=True,
+    )
+    os.close(log)
     deadline = time.monotonic() + START_SECONDS
     while not (folder / "ready").exists():
         if (folder / "failed").exists():

@@ -38,6 +38,10 @@ def registry() -> kopf.OperatorRegistry:
     """Return the handlers, for an operator of their own."""
     handlers = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=handlers)
+    async def login(**how: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**how) or kopf.login_with_kubeconfig(**how)
+
     @kopf.on.event(GROUP, VERSION, AUDIT_TENANT.plural, registry=handlers)
     async def tenant_seen(event: kopf.RawEvent, memo: Seen, **_: Any) -> None:
         memo.take(event["type"], dict(event["object"]))

@@ -57,6 +57,8 @@ class Network:
                 raise landed
             return landed
         answer = request()
+        if fault == "four seconds":
+            await asyncio.sleep(4.0)
         if fault == "answer lost":
             await asyncio.sleep(self.dice.choice((0.01, 100.0)))
             raise ApiUnavailable(0, "ServerDisconnectedError", "")
@@ -200,6 +202,22 @@ def test_an_outage_ends_leading_before_the_lease_runs_out() -> None:
         assert acts[-1][0] <= 30 + SECONDS * 2 / 3
         assert not candidate.lease.leading()
         assert candidate.expired == 0
+        await _cancel(standing)
+
+    in_virtual_time(story())
+
+
+def test_leading_counts_from_before_a_renewal_was_sent_not_from_its_answer() -> None:
+    async def story() -> None:
+        server, acts = LeaseStore(), list[tuple[float, str]]()
+        candidate = Candidate("a", Network(server), acts)
+        candidate.network.fault = "four seconds"
+        standing = asyncio.create_task(candidate.stand())
+        await asyncio.sleep(8.5)  # four to find no Lease, four to create one
+        assert server.version == 1
+        candidate.network.fault = "hangs"
+        await asyncio.sleep(30)
+        assert acts[-1][0] <= 4.5 + SECONDS * 2 / 3
         await _cancel(standing)
 
     in_virtual_time(story())

@@ -57,8 +57,7 @@ def _keep(plane: ControlPlane, process: int | None) -> None:
         if wanted != away:
             away = wanted
             (plane.folder / "is").write_text("away" if away else "there")
-        if dead := plane.dead():
-            raise NotStarted(f"{', '.join(dead)} ended by itself; see its log in {plane.folder}")
+        plane.tend()
         time.sleep(LOOK_SECONDS)
 
 

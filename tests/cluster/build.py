@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -61,13 +62,14 @@ def stages() -> Path:
     place = _place("")
     found = place / "stages.yaml"
     if not found.exists():
-        folder = Path(_go("list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok", module="").strip())
+        folder = Path(json.loads(_go("mod", "download", "-json", "sigs.k8s.io/kwok", module=""))["Dir"])
         documents = [
             path.read_text(encoding="utf-8")
             for stage in STAGES
             for path in sorted((folder / "kustomize" / "stage" / stage).glob("*.yaml"))
             if path.name != "kustomization.yaml"
         ]
+        place.mkdir(parents=True, exist_ok=True)
         draft = found.with_suffix(f".{os.getpid()}")
         draft.write_text("\n---\n".join(documents), encoding="utf-8")
         draft.replace(found)

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,8 @@ from tests.cluster.build import binary, stages
 HOST: Final = "127.0.0.1"
 NODES: Final = 3
 START_SECONDS: Final = 120.0
+MOST_RESTARTS: Final = 20
+"""How often one program may end by itself: some do when the API server goes away before they are quite there."""
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None)
 
@@ -47,6 +50,7 @@ class ControlPlane:
         self.audit_log = folder / "audit.log"
         self._webhook = webhook
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: Counter[str] = Counter()
         self._etcd, self._peers, self._port = (free_port() for _ in range(3))
         self._token = os.urandom(16).hex()
 
@@ -87,9 +91,14 @@ class ControlPlane:
             process.wait()
         self._processes.clear()
 
-    def dead(self) -> list[str]:
-        """Return the programs that ended by themselves."""
-        return [name for name, process in self._processes.items() if process.poll() is not None]
+    def tend(self) -> None:
+        """Start again what ended by itself, as a kubelet would. Raises NotStarted for what others stand on."""
+        clients = dict(self._clients())
+        for name in [name for name, process in self._processes.items() if process.poll() is not None]:
+            self._restarts[name] += 1
+            if name not in clients or self._restarts[name] > MOST_RESTARTS:
+                raise NotStarted(f"{name} ended by itself; see its log in {self.folder}")
+            self._spawn(name, clients[name])
 
     def _write_files(self) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

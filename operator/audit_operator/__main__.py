@@ -27,13 +27,9 @@ from audit_operator.clients.postgres import connected
 from audit_operator.handlers.operator import Operator, kept, looked
 from audit_operator.health import serving
 from audit_operator.reconcile.cluster.children import Children
+from audit_operator.reconcile.cluster.credentials import SecretCredentials, SecretKeyring, dsn_like
 from audit_operator.reconcile.cluster.deletion import Deletion
-from audit_operator.reconcile.cluster.provisioning import (
-    Provisioning,
-    SecretCredentials,
-    SecretKeyring,
-    dsn_like,
-)
+from audit_operator.reconcile.cluster.provisioning import Provisioning
 from audit_operator.reconcile.cluster.secrets import SecretPlace
 from audit_operator.reconcile.cluster.tenant import TenantLook
 from audit_operator.reconcile.converge import Reconciler

@@ -1,4 +1,4 @@
-"""Shards come and go with their folders, and the failure of one is its own."""
+"""Shards come, change and go with their files, and the failure of one is its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ FIRST, SECOND = ShardId("a" * 16), ShardId("b" * 16)
 @dataclass
 class Shard:
     shard_id: ShardId
+    content: str = ""
     view: ConfigView = field(default_factory=ConfigView)
+    able: bool = True
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def config_age_seconds(self) -> float:
@@ -39,6 +41,8 @@ class Opener:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.refused = 0
+        self.able = True
+        self.opened: list[Shard] = []
 
     @asynccontextmanager
     async def __call__(self, shard_id: ShardId, files: ShardFiles) -> AsyncIterator[Shard]:
@@ -46,7 +50,8 @@ class Opener:
         if self.refused:
             self.refused -= 1
             raise OSError("not now")
-        shard = Shard(shard_id)
+        shard = Shard(shard_id, (files / "ingest.creds").read_text(), able=self.able)
+        self.opened.append(shard)
         self.happened.append(f"{shard_id[0]} opened")
         async with asyncio.TaskGroup() as tasks:
             failing = tasks.create_task(_fails_when(shard.broken))
@@ -74,6 +79,18 @@ def lay_out(folder: Path, shard_id: str, *files: str) -> None:
         (folder / shard_id / name).touch()
 
 
+def mount(folder: Path, generation: str, content: str) -> None:
+    """Put a file there as the kubelet does: all of a Secret's keys change at once."""
+    hidden = folder / f"..{generation}"
+    hidden.mkdir()
+    (hidden / f"{FIRST}.ingest.creds").write_text(content)
+    (folder / "..data_tmp").symlink_to(hidden.name)
+    (folder / "..data_tmp").rename(folder / "..data")
+    link = folder / f"{FIRST}.ingest.creds"
+    if not link.is_symlink():
+        link.symlink_to(f"..data/{link.name}")
+
+
 @pytest.fixture
 async def opener() -> Opener:
     return Opener()
@@ -81,7 +98,9 @@ async def opener() -> Opener:
 
 @pytest.fixture
 async def served(opener: Opener, tmp_path: Path) -> AsyncIterator[ShardFolder[Shard]]:
-    folder = ShardFolder(tmp_path, ("ingest.creds",), opener)
+    folder = ShardFolder(
+        tmp_path, ("ingest.creds",), opener, able=lambda shard: shard.able, overlap_seconds=0.3
+    )
     running = asyncio.create_task(folder.run())
     yield folder
     running.cancel()
@@ -167,6 +186,87 @@ async def test_draining_closes_every_shard_and_opens_none(
     assert sorted(opener.happened[2:]) == ["a drained", "b drained"]
     await asyncio.sleep(shards.SCAN_EVERY_SECONDS + 0.2)
     assert len(opener.happened) == 4
+
+
+async def test_a_shard_whose_files_changed_is_replaced_and_the_former_ends_later(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    former = served.serving[FIRST]
+    mount(tmp_path, "2027", "second")
+    await eventually(lambda: served.serving[FIRST] is not former)
+    assert (former.content, served.serving[FIRST].content) == ("first", "second")
+    assert opener.happened == ["a opened", "a opened"]
+    await eventually(lambda: len(opener.happened) == 3)
+    assert opener.happened == ["a opened", "a opened", "a drained"]
+    assert served.serving[FIRST] is opener.opened[1]
+    assert (served.known, served.awaited()) == (frozenset({FIRST}), 0)
+
+
+async def test_files_that_are_written_anew_with_the_same_content_replace_nothing(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    mount(tmp_path, "2027", "first")
+    await asyncio.sleep(shards.SCAN_EVERY_SECONDS + 0.2)
+    assert opener.happened == ["a opened"]
+
+
+async def test_while_the_new_files_do_not_open_the_shard_the_former_serves(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    former = served.serving[FIRST]
+    opener.refused = 2
+    mount(tmp_path, "2027", "second")
+    await eventually(lambda: opener.refused == 0)
+    assert (served.serving[FIRST], served.awaited()) == (former, 0)
+    await eventually(lambda: served.serving[FIRST].content == "second")
+
+
+async def test_a_shard_that_is_not_able_yet_takes_nobodys_place(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    opener.able = False
+    mount(tmp_path, "2027", "second")
+    await eventually(lambda: len(opener.opened) == 2)
+    await asyncio.sleep(0.2)
+    assert served.serving[FIRST].content == "first"
+    opener.opened[1].able = True
+    await eventually(lambda: served.serving[FIRST].content == "second")
+
+
+async def test_of_files_that_change_twice_only_the_last_are_served(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    opener.able = False
+    mount(tmp_path, "2027", "second")
+    await eventually(lambda: len(opener.opened) == 2)
+    opener.able = True
+    mount(tmp_path, "2028", "third")
+    await eventually(lambda: served.serving[FIRST].content == "third")
+    await eventually(lambda: opener.happened.count("a drained") == 2)
+    assert served.serving[FIRST] is opener.opened[2]
+
+
+async def test_a_former_shard_that_fails_leaves_its_place_to_the_new_one_that_is_not_able(
+    served: ShardFolder[Shard], opener: Opener, tmp_path: Path
+) -> None:
+    mount(tmp_path, "2026", "first")
+    await eventually(lambda: FIRST in served.serving)
+    opener.able = False
+    mount(tmp_path, "2027", "second")
+    await eventually(lambda: len(opener.opened) == 2)
+    opener.opened[0].broken.set()
+    await eventually(lambda: FIRST in served.serving and served.serving[FIRST].content == "second")
+    assert opener.happened == ["a opened", "a opened", "a drained"]
 
 
 async def test_a_vital_task_that_ends_ends_the_process() -> None:

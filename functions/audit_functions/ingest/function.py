@@ -30,7 +30,7 @@ def ingest_function(settings: Settings, telemetry: Telemetry) -> HttpFunction:
     def opened(shard_id: ShardId, files: ShardFiles) -> AbstractAsyncContextManager[IngestShard]:
         return open_shard(settings.nats_url, shard_id, files, telemetry)
 
-    folder = ShardFolder(settings.shards, (CREDENTIALS,), opened)
+    folder = ShardFolder(settings.shards, (CREDENTIALS,), opened, able=lambda shard: shard.problem() is None)
     budget, patience = Budget(settings.max_inflight_bytes), Patience()
     telemetry.inflight_bytes = lambda: budget.used
     telemetry.shards = lambda: len(folder.serving)

@@ -36,7 +36,10 @@ _POOLED_SHARE: Final = MAX_CONNECTIONS // 2
 def query_function(settings: Settings, registry: CollectorRegistry) -> HttpFunction:
     """Return the function for the shards in the settings' folder. Nothing runs yet."""
     folder = ShardFolder(
-        settings.shards, (shard.CREDENTIALS, shard.DSN), partial(shard.opened, settings.nats_url)
+        settings.shards,
+        (shard.CREDENTIALS, shard.DSN),
+        partial(shard.opened, settings.nats_url),
+        able=lambda opened: opened.problem() is None,
     )
     directory = Directory(folder.serving, folder.awaited)
     impairments = partial(_impairments, folder)

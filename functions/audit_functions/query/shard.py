@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from audit_core.errors import StoreUnavailable
 from audit_core.projection import ConfigView
 from audit_core.tenant import ShardId, inbox_prefix
 from audit_functions.adapters.jetstream import connected
@@ -66,33 +65,30 @@ class QueryShard:
 async def opened(nats_url: str, shard_id: ShardId, files: ShardFiles) -> AsyncIterator[QueryShard]:
     """Serve the shard whose credentials are in `files`. Raises when it has to be opened anew."""
     name = f"query {shard_id}"
-    dsn = _dsn(files)
     async with (
         connected(
             nats_url, files / CREDENTIALS, name=name, inbox=inbox_prefix(shard_id, "query")
         ) as connection,
-        store.opened(dsn) as events,
+        store.opened((files / DSN).read_text(encoding="utf-8").strip()) as events,
         asyncio.TaskGroup() as tasks,
     ):
         config = ConfigFollower(connection, shard_id)
         running = [
             tasks.create_task(config.run(), name=f"{name} config"),
             tasks.create_task(connection.until_closed(), name=f"{name} connection"),
-            tasks.create_task(_look_after(events, shard_id, files, dsn), name=f"{name} database"),
+            tasks.create_task(_look_after(events, shard_id), name=f"{name} database"),
         ]
         yield QueryShard(shard_id, Query(events, Gate(MAX_CONNECTIONS)), config, events)
         for task in running:
             task.cancel()
 
 
-async def _look_after(events: EventStore, shard_id: ShardId, files: ShardFiles, dsn: str) -> None:
-    """While the database is away, ask it again; raise when that may be because the password changed."""
+async def _look_after(events: EventStore, shard_id: ShardId) -> None:
+    """While the database is away, ask it again."""
     lost = False
     while True:
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
         if events.away is not None:
-            if _dsn(files) != dsn:
-                raise StoreUnavailable("the credentials changed")
             if not lost:
                 _log.warning("database_lost", shard_id=shard_id, reason=events.away)
             lost = True
@@ -100,7 +96,3 @@ async def _look_after(events: EventStore, shard_id: ShardId, files: ShardFiles, 
         if lost and events.away is None:
             _log.info("database_found", shard_id=shard_id)
             lost = False
-
-
-def _dsn(files: ShardFiles) -> str:
-    return (files / DSN).read_text(encoding="utf-8").strip()

@@ -55,7 +55,9 @@ class WriterProcess:
         self._backup = backup
         self._telemetry = WriterTelemetry()
         self._stopping = asyncio.Event()
-        self._folder: ShardFolder[ShardWriter] = ShardFolder(settings.shards, _FILES, self._opened)
+        self._folder: ShardFolder[ShardWriter] = ShardFolder(
+            settings.shards, _FILES, self._opened, overlap_seconds=0.0
+        )
 
     async def run(self) -> int:
         """Serve until told to stop; return the exit code."""
@@ -108,7 +110,8 @@ class WriterProcess:
                         await asyncio.wait_for(work, STOP_SECONDS)
                     closed.cancel()
             finally:
-                self._telemetry.forget(shard_id)
+                if shard_id not in self._folder.serving:  # else another writer has taken its place
+                    self._telemetry.forget(shard_id)
 
     def _states(self) -> Mapping[str, str | None] | None:
         if self._folder.awaited() and not self._folder.known:

@@ -1,4 +1,4 @@
-"""What functions and owners log in with, as Secrets of one namespace: the adapters of two ports.
+"""The Secrets of one namespace, read and written with rights that begin a moment after they were given.
 
 The operator has no right to Secrets but in namespaces that it made, by a RoleBinding it made there. A server learns of a
 new binding a moment later, so a refusal is asked about again for a while.

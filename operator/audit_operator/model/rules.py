@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Final
 
 from audit_core.tenant import POOL_RETENTION_CLASSES, Isolation, is_id, name_problem
@@ -103,11 +103,13 @@ def _broken_rotation(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_network(text: str) -> bool:
+    """Tell whether `text` is a network as the API server takes it: no mask, no zone, no IPv4 in IPv6's clothes."""
     try:
-        ip_network(text)
+        address = ip_network(text).network_address
     except ValueError:
         return False
-    return _PREFIX.search(text) is not None
+    mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+    return _PREFIX.search(text) is not None and not mapped
 
 
 def _broken_in_pool(tenant: AuditTenant) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,7 @@ def in_processors(amount: Decimal) -> str:
 
 def _in_thousands(amount: Decimal, *, exponent: bool) -> str:
     """Return the largest power of a thousand that leaves a whole number; what is below a billionth is rounded up."""
-    billionths, power = min(math.ceil(amount * 10**9), _MOST * 10**9), -3
+    billionths, power = math.ceil(amount * 10**9), -3
     while billionths and billionths % 1000 == 0 and power < len(_DECIMAL) - 1:
         billionths, power = billionths // 1000, power + 1
     if not billionths or power == 0:

@@ -167,9 +167,8 @@ def _function(observed: Observed, function: str, kind: ConditionType) -> Finding
     found = _deployment(observed, function)
     if found is None:
         where = "the pool's" if observed.tenant.is_pooled else "its"
-        return unknown(
-            kind, Reason.RECONCILING, f"{where} Deployment {observed.names[function]} is not there yet"
-        )
+        name = observed.names.get(function, function)
+        return unknown(kind, Reason.RECONCILING, f"{where} Deployment {name} is not there yet")
     available, wanted = _pods(found)
     message = f"{available}/{wanted} {function} pods are available"
     if wanted == 0:
@@ -251,7 +250,8 @@ def _troubles(observed: Observed) -> tuple[Exception, ...]:
 
 
 def _deployment(observed: Observed, function: str) -> Object | None:
-    return observed.live.get(Ref(DEPLOYMENT, observed.names[function], observed.functions_in))
+    name = observed.names.get(function)  # the pool's are known once they were seen
+    return None if name is None else observed.live.get(Ref(DEPLOYMENT, name, observed.functions_in))
 
 
 def _pods(deployment: Object) -> tuple[int, int]:

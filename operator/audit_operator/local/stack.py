@@ -28,6 +28,7 @@ from audit_operator.reconcile.shard import ShardReconciler
 
 INSTALLATION: Final = Installation(
     stream_replicas=1,
+    one_server=True,
     pool_max_bytes=10 << 30,
     cap_to_disk=True,
     config_max_bytes=16 << 20,

@@ -62,7 +62,10 @@ class Reconciler:
                 tenant, shard, passwords = await self._placed(connection, resource)
             asked = self._stream_bytes(resource)
             async with self.shards.cluster.streams(shard.shard_id) as streams:
-                stream = await self.shards.converge(connection, streams, shard, progress, max_bytes=asked)
+                copies = self._stream_replicas(resource)
+                stream = await self.shards.converge(
+                    connection, streams, shard, progress, max_bytes=asked, replicas=copies
+                )
                 await self.first_key.ensure(connection, tenant, progress)
                 keys = await keys_of_tenant(connection, tenant.tenant_id, now=self.shards.clock())
                 config = tenant_config(resource, tenant.tenant_id)
@@ -113,6 +116,12 @@ class Reconciler:
         if resource.is_pooled:
             return installation.pool_max_bytes
         return resource.stream_bytes or installation.stream_max_bytes
+
+    def _stream_replicas(self, resource: AuditTenant) -> int:
+        installation = self.shards.installation
+        if resource.is_pooled or installation.one_server:
+            return installation.stream_replicas
+        return resource.stream_replicas or installation.stream_replicas
 
 
 def _projection(streams: JetStream, shard: Shard) -> ConfigProjection:

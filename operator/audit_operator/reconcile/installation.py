@@ -11,6 +11,9 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     stream_replicas: int = 3
     """Servers that keep each stream. One disk is outside the promise that nothing acknowledged is lost."""
 
+    one_server: bool = False
+    """Whether there is no second server, so that a tenant's wish for copies counts for nothing."""
+
     stream_max_bytes: int = 10 << 30
     """The size of a Dedicated tenant's stream that names none."""
 

@@ -64,11 +64,12 @@ class ShardReconciler:
         progress: Progress,
         *,
         max_bytes: int | None = None,
+        replicas: int | None = None,
     ) -> StreamInfo | None:
         """Make the stream and the buckets, attest the stream and open the shard; return the stream if it is sound.
 
-        `streams` is that of the shard's account, `max_bytes` the size that is wanted of the stream, None to leave it
-        at the one it has.
+        `streams` is that of the shard's account; `max_bytes` and `replicas` are the size and the copies that are wanted
+        of the stream, None to leave it at those it has.
         """
         for bucket, size in self._buckets(shard.shard_id):
             wanted = bucket_config(bucket, max_bytes=size, replicas=self.installation.stream_replicas)
@@ -76,7 +77,7 @@ class ShardReconciler:
             await _apply(streams, bucket_step(wanted, observed), wanted, progress)
         offset = await shard_offset(connection, shard.shard_id)
         try:
-            stream = await self._stream(streams, shard, offset, max_bytes, progress)
+            stream = await self._stream(streams, shard, offset, max_bytes, replicas, progress)
         except (StreamBroken, JetStreamRefused) as trouble:
             progress.failed(trouble)
             return None
@@ -100,14 +101,16 @@ class ShardReconciler:
         shard: Shard,
         offset: ShardOffset | None,
         max_bytes: int | None,
+        replicas: int | None,
         progress: Progress,
     ) -> StreamInfo:
         observed = await streams.stream(stream_name(shard.shard_id))
+        held = self.installation.stream_replicas if observed is None else observed.config.num_replicas
         wanted = wanted_stream(
             shard.shard_id,
             epoch_of(shard, offset),
             max_bytes=await self.allotted(observed, max_bytes),
-            replicas=self.installation.stream_replicas,
+            replicas=replicas or held,
         )
         step = stream_step(wanted, observed, shard, offset)
         applied = await _apply(streams, step, wanted, progress)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.support.operator import Installation
 from tests.support.pods import Pods
+from tests.support.postgres import connected
 
 EVENTS = 40
 
@@ -43,12 +44,15 @@ def stored(port: int, key: str) -> list[str]:
 
 async def bodies(installation: Installation) -> dict[str, str]:
     """Return a hash over all stored bodies of each shard."""
-    admin = installation.database.admin
-    schemas = await admin.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'shard\\_%' ORDER BY 1")
     found = {}
-    for [schema] in schemas:
-        rows = await admin.fetch(f"SELECT body FROM {schema}.event ORDER BY tenant_id, received_at, sequence")
-        found[schema] = hashlib.sha256("\n".join(row["body"] for row in rows).encode()).hexdigest()
+    async with connected(installation.dsn) as admin:
+        for [schema] in await admin.fetch(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'shard\\_%' ORDER BY 1"
+        ):
+            rows = await admin.fetch(
+                f"SELECT body FROM {schema}.event ORDER BY tenant_id, received_at, sequence"
+            )
+            found[schema] = hashlib.sha256("\n".join(row["body"] for row in rows).encode()).hexdigest()
     return found
 
 

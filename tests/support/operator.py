@@ -1,13 +1,15 @@
 """The operator as a process, with the ServiceAccount, roles and policies of the chart, on a cluster of its own.
 
 PostgreSQL and NATS are real. Pods get ready without running; what they would run is taken from the Pod objects by
-`tests.support.pods`.
+`tests.support.pods`. `installation` is one for each test, `standing` one for all tests of a module.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,11 +24,14 @@ import msgspec
 import pytest
 import yaml
 
+from audit_operator.clients.database import create_database
 from tests.cluster.control_plane import free_port
+from tests.support.api import TENANTS, Api
+from tests.support.audit_log import AuditLog
 from tests.support.chart import NAMESPACE, render
 from tests.support.cluster import Cluster
 from tests.support.nats import NatsServer
-from tests.support.postgres import Database
+from tests.support.postgres import Database, PostgresServer, connected
 
 ROOT: Final = Path(__file__).parents[2]
 MODULES: Final = os.pathsep.join(str(ROOT / each) for each in ("core", "operator", "functions"))
@@ -50,12 +55,16 @@ class Installation:
     """A cluster with the chart's operator, of which as many processes run as were started."""
 
     cluster: Cluster
-    database: Database
+    dsn: str
     nats: NatsServer
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     operators: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    api: Api = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = Api(self.cluster)
 
     def install(self) -> None:
         """Apply everything of the chart that gives the operator its place and its rights."""
@@ -88,9 +97,7 @@ class Installation:
 
     def start(self, name: str = "operator-0", **settings: str) -> None:
         """Start an operator as the chart's Deployment would, with the token of its ServiceAccount."""
-        kubeconfig = self.cluster.kubeconfig_for(
-            NAMESPACE, "audit-operator", self.folder / f"{name}.kubeconfig"
-        )
+        kubeconfig = self.kubeconfig(name)
         authority = self.folder / "authority.json"
         authority.write_bytes(msgspec.json.encode(self.nats.embedded.authority))
         self.ports[name] = free_port()
@@ -102,7 +109,7 @@ class Installation:
             "AUDIT_POD_NAME": name,
             "AUDIT_NATS_URL": self.nats.url,
             "AUDIT_NATS_CREDENTIALS": str(authority),
-            "AUDIT_POSTGRES_DSN": self.database.server.dsn(database=self.database.name),
+            "AUDIT_POSTGRES_DSN": self.dsn,
             "AUDIT_IMAGE": IMAGE,
             "AUDIT_SECRETS_CLUSTER_ROLE": self._secrets_role(),
             "AUDIT_STREAM_REPLICAS": "1",
@@ -118,11 +125,22 @@ class Installation:
                 [sys.executable, "-m", "audit_operator"], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
 
+    def kubeconfig(self, name: str) -> Path:
+        """Write and return the kubeconfig of an operator."""
+        path = self.folder / f"{name}.kubeconfig"
+        return self.cluster.kubeconfig_for(NAMESPACE, "audit-operator", path)
+
     def stop(self, name: str = "operator-0", how: signal.Signals = signal.SIGTERM) -> int:
         """End an operator; return its status."""
         process = self.operators.pop(name)
         process.send_signal(how)
         return process.wait(timeout=30)
+
+    def end(self) -> None:
+        """Kill every operator, and ask nothing more."""
+        for name in list(self.operators):
+            self.stop(name, signal.SIGKILL)
+        self.api.close()
 
     def log(self, name: str = "operator-0") -> Path:
         """Return where an operator writes."""
@@ -130,15 +148,34 @@ class Installation:
 
     def get(self, name: str) -> dict[str, Any]:
         """Return an AuditTenant."""
-        found: dict[str, Any] = self.cluster.json("get", "audittenant", name)
-        return found
+        return self.api.get(f"{TENANTS}/{name}")
+
+    def patch(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Change an AuditTenant by a merge patch, in which null removes a field; return it."""
+        return self.api.merge(f"{TENANTS}/{name}", patch)
+
+    def audit_log(self) -> AuditLog:
+        """Return what the API server is asked from now on."""
+        return AuditLog.now(self.cluster.audit_log)
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
         """Return a condition of a tenant, empty when it is not there."""
-        for each in self.get(name).get("status", {}).get("conditions", []):
+        for each in (self.api.find(f"{TENANTS}/{name}") or {}).get("status", {}).get("conditions", []):
             if each["type"] == kind:
                 return dict(each)
         return {}
+
+    def settled(self, name: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """Return a tenant when its newest generation was taken in and is Ready."""
+
+        def holds() -> bool:
+            found = self.get(name)
+            status = found.get("status", {})
+            ready = [each["status"] for each in status.get("conditions", ()) if each["type"] == "Ready"]
+            return ready == ["True"] and status["observedGeneration"] == found["metadata"]["generation"]
+
+        self.eventually(holds, f"{name} is settled", seconds, name)
+        return self.get(name)
 
     def wait(self, name: str, condition: str = "Ready", seconds: float = PATIENCE_SECONDS) -> None:
         """Return when a tenant's condition is True."""
@@ -147,11 +184,13 @@ class Installation:
         )
         assert done.returncode == 0, self._story(name, done.stderr)
 
-    def eventually(self, holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> float:
-        """Return, in seconds, how long it took until something held."""
+    def eventually(
+        self, holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS, name: str = ""
+    ) -> float:
+        """Return, in seconds, how long it took until something held. `name`: the tenant to tell of if it does not."""
         began = time.monotonic()
         while not holds():
-            assert time.monotonic() - began < seconds, self._story("", what)
+            assert time.monotonic() - began < seconds, self._story(name, what)
             time.sleep(0.05)
         return time.monotonic() - began
 
@@ -176,12 +215,46 @@ def installation(
     private_cluster: Cluster, database: Database, nats_server: NatsServer, tmp_path: Path
 ) -> Iterator[Installation]:
     """Give an installation without tenants; what it started ends with the test, and its tenants with it."""
-    made = Installation(cluster=private_cluster, database=database, nats=nats_server, folder=tmp_path)
+    dsn = database.server.dsn(database=database.name)
+    made = Installation(cluster=private_cluster, dsn=dsn, nats=nats_server, folder=tmp_path)
     made.install()
     yield made
-    for name in list(made.operators):
-        made.stop(name, signal.SIGKILL)
+    made.end()
     _sweep(private_cluster)
+
+
+@pytest.fixture(scope="module")
+def standing(
+    private_cluster: Cluster,
+    postgres_server: PostgresServer,
+    nats_server: NatsServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Installation]:
+    """Give an installation to all tests of a module, with one operator. Each test has tenants of its own."""
+    folder = tmp_path_factory.mktemp("standing")
+    name = f"audit_standing_{secrets.token_hex(4)}"
+    asyncio.run(_make_database(postgres_server, name))
+    made = Installation(
+        cluster=private_cluster,
+        dsn=postgres_server.dsn(database=name),
+        nats=nats_server,
+        folder=folder,
+    )
+    made.install()
+    made.start()
+    yield made
+    made.end()
+    asyncio.run(_drop_database(postgres_server, name))
+
+
+async def _make_database(server: PostgresServer, name: str) -> None:
+    async with connected(server.dsn()) as maintenance:
+        await create_database(maintenance, name)
+
+
+async def _drop_database(server: PostgresServer, name: str) -> None:
+    async with connected(server.dsn()) as maintenance:
+        await maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _sweep(cluster: Cluster) -> None:

@@ -31,7 +31,8 @@ from audit_operator.clients.kubernetes_kinds import (
 from audit_operator.handlers.tenant import Seen, registry
 from audit_operator.reconcile.cluster.tenant import TenantLook
 from audit_operator.reconcile.queue import WorkQueue
-from audit_operator.resources.metadata import MANAGED_BY, OPERATOR, PART_OF, TENANT
+from audit_operator.resources.metadata import MANAGED_BY, NAME, OPERATOR, PART_OF, TENANT
+from audit_operator.resources.scale import FUNCTIONS
 
 CHILD_KINDS: Final = (
     NAMESPACE,
@@ -153,8 +154,8 @@ class Operator:
         )
 
     def _note_pool(self, found: Object) -> None:
-        function = found["metadata"].get("labels", {}).get("app.kubernetes.io/component")
-        if function in ("ingest", "query", "writer"):
+        function = pooled_function(found)
+        if function is not None:
             self.look.pooled_names[function] = found["metadata"]["name"]
 
     def _pooled_again(self) -> None:
@@ -173,6 +174,12 @@ class Operator:
             self._unseen.pop(found["metadata"]["name"], None)
 
         return Informer(self.api, AUDIT_TENANT, seen=seen, gone=gone)
+
+
+def pooled_function(found: Object) -> str | None:
+    """Return which function of the pool a Deployment of the chart runs, None for the operator's own."""
+    function = found["metadata"].get("labels", {}).get(NAME)
+    return str(function) if function in FUNCTIONS else None
 
 
 def looked(look: TenantLook, shards: WorkQueue) -> Callable[[str], Awaitable[float | None]]:

@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from audit_operator.clients.cluster import Cluster
-from audit_operator.clients.database import provision_database
+from audit_operator.clients.database import ensure_database, provision_database
 from audit_operator.clients.events import Events
 from audit_operator.clients.kubernetes import Kubernetes
 from audit_operator.clients.kubernetes_kinds import LEASE, Ref
@@ -136,9 +136,10 @@ async def _until_told(lease: Lease, led: object) -> None:
 
 
 async def _prepare_database(settings: Settings) -> None:
-    """Migrate the control schema, however long the server is away at first."""
+    """Make the database and migrate the control schema, however long the server is away at first."""
     while True:
         try:
+            await ensure_database(settings.postgres_dsn)
             async with connected(settings.postgres_dsn) as connection:
                 await provision_database(connection)
         except (asyncpg.PostgresError, OSError, TimeoutError) as error:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from asyncpg import Connection, DuplicateDatabaseError, UniqueViolationError
+from asyncpg import Connection, DuplicateDatabaseError, InvalidCatalogNameError, UniqueViolationError
 
 from audit_core.errors import IntegrityError
 from audit_core.statements import rendered
 from audit_core.tenant import OWNER_ROLE
 from audit_operator.clients.migrations import control_scope, migrate
-from audit_operator.clients.postgres import as_owner, fetch_one, is_supported
+from audit_operator.clients.postgres import as_owner, connected, fetch_one, is_supported
 from audit_operator.clients.sql import load
 
 DATABASE: Final = "audit"
+MAINTENANCE: Final = "postgres"
+"""The database that every server has: where another one is made from."""
 
 
 class UnsuitableServer(IntegrityError):
@@ -44,6 +47,18 @@ async def create_database(connection: Connection, name: str = DATABASE) -> bool:
     if owner != OWNER_ROLE:
         raise UnsuitableServer(f"database {name} must belong to {OWNER_ROLE}")
     return False
+
+
+async def ensure_database(dsn: str) -> None:
+    """Make the owner role, and the database that an administrator's URL names. Raises as create_database."""
+    parts = urlsplit(dsn)
+    name = unquote(parts.path.removeprefix("/")) or DATABASE
+    try:
+        async with connected(dsn) as connection:
+            await create_database(connection, name)
+    except InvalidCatalogNameError:
+        async with connected(urlunsplit(parts._replace(path=f"/{MAINTENANCE}"))) as connection:
+            await create_database(connection, name)
 
 
 async def provision_database(connection: Connection) -> list[str]:

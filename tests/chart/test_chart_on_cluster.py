@@ -258,6 +258,7 @@ def test_events_are_deleted_only_when_that_is_confirmed_by_name(
         ({}, True),
         ({"team": "web", "app.kubernetes.io/managed-by": "Helm"}, True),
         ({"auditlog.dev/client": "true"}, True),
+        ({"auditlog.dev/monitoring": "true"}, True),
         ({"auditlog.dev/tenant": "acme"}, False),
         ({"app.kubernetes.io/managed-by": "audit-operator"}, False),
     ],
@@ -269,12 +270,15 @@ def test_only_the_operator_labels_namespaces_as_its_own(
     for name, flags in (("chart-fresh", ["--dry-run=server"]), ("default", ["--dry-run=server"])):
         done = kubectl("apply", "--server-side", *flags, manifest=a_namespace(name, labels))
         assert (done.returncode == 0) is allowed, done.stderr
-        assert allowed or "only auditlog.dev/client may be set by others" in done.stderr
+        assert (
+            allowed
+            or "only auditlog.dev/client and auditlog.dev/monitoring may be set by others" in done.stderr
+        )
 
 
 def test_nobody_else_takes_the_operators_labels_away(tenant_namespace: str, kubectl: Kubectl) -> None:
     done = kubectl("label", "namespace", tenant_namespace, "app.kubernetes.io/managed-by-")
-    assert "only auditlog.dev/client may be set by others" in done.stderr
+    assert "only auditlog.dev/client and auditlog.dev/monitoring may be set by others" in done.stderr
     assert kubectl("label", "--overwrite", "namespace", tenant_namespace, "team=web").returncode == 0
 
 

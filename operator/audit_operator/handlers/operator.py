@@ -29,9 +29,10 @@ from audit_operator.clients.kubernetes_kinds import (
     Object,
 )
 from audit_operator.handlers.tenant import Seen, registry
+from audit_operator.reconcile.cluster.children import is_child
 from audit_operator.reconcile.cluster.tenant import TenantLook
 from audit_operator.reconcile.queue import WorkQueue
-from audit_operator.resources.metadata import MANAGED_BY, NAME, OPERATOR, PART_OF, TENANT
+from audit_operator.resources.metadata import MANAGED_BY, NAME, OPERATOR, PART_OF
 from audit_operator.resources.scale import FUNCTIONS
 
 CHILD_KINDS: Final = (
@@ -123,11 +124,11 @@ class Operator:
 
     def _child(self, kind: Kind) -> Informer:
         def seen(found: Object) -> None:
-            if TENANT in found["metadata"].get("labels", {}):
+            if is_child(found):
                 self.tenants.add(self.look.children.seen(found))
 
         def gone(found: Object) -> None:
-            if TENANT in found["metadata"].get("labels", {}):
+            if is_child(found):
                 self.tenants.add(self.look.children.gone(found))
 
         return Informer(self.api, kind, seen=seen, gone=gone, labels={MANAGED_BY: OPERATOR})

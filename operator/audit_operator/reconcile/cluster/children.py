@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from audit_core.tenant import namespace
 from audit_operator.clients.kubernetes_kinds import Object, Ref, ref_of
 from audit_operator.resources.drift import digest, same
 from audit_operator.resources.metadata import TENANT
 
 POOL: Final = ""
 """The name under which the pooled functions are kept: no tenant can have it."""
+
+_PREFIX: Final = namespace("")
 
 _Seen = tuple[str, str]
 """The digest of what was applied, and the resourceVersion that came of it."""
@@ -84,7 +87,11 @@ class Children:
         refs = {ref_of(manifest) for manifest in wanted}
         return Plan(
             apply=tuple(manifest for manifest in wanted if not self._is_right(manifest, live)),
-            delete=tuple(found for ref, found in live.items() if ref not in refs and not is_going(found)),
+            delete=tuple(
+                found
+                for ref, found in live.items()
+                if ref not in refs and _is_labelled(found) and not is_going(found)
+            ),
         )
 
     def _is_right(self, manifest: Object, live: Mapping[Ref, Object]) -> bool:
@@ -96,14 +103,29 @@ class Children:
         return same(found, manifest)
 
 
+def is_child(found: Object) -> bool:
+    """Tell whether an object is in a tenant's namespace, or is one."""
+    return _namespace_of(found).startswith(_PREFIX)
+
+
 def tenant_of(found: Object) -> str:
-    """Return the tenant that an object belongs to. Only objects with the label are watched."""
-    return str(found["metadata"]["labels"][TENANT])
+    """Return the tenant that an object belongs to: by its namespace, since its labels are anybody's to change."""
+    return _namespace_of(found).removeprefix(_PREFIX)
 
 
 def is_going(found: Object) -> bool:
     """Tell whether an object is being deleted."""
     return "deletionTimestamp" in found["metadata"]
+
+
+def _namespace_of(found: Object) -> str:
+    metadata = found["metadata"]
+    return str(metadata.get("namespace", metadata["name"]))
+
+
+def _is_labelled(found: Object) -> bool:
+    """Tell whether an object says that it is a tenant's: others in the namespace are not ours to delete."""
+    return TENANT in found["metadata"].get("labels", {})
 
 
 def _version(found: Object) -> int:

@@ -52,9 +52,9 @@ class AuditLog:
         """Return the log of what comes from now on."""
         return cls(path, path.stat().st_size)
 
-    def read(self, *, user: str = OPERATOR) -> list[Asked]:
-        """Return what a user asked for since the last call. Requests that are not answered yet come later."""
-        return [asked for asked in self._new() if asked.user == user]
+    def read(self, *, user: str | None = OPERATOR) -> list[Asked]:
+        """Return what a user, or (None) anybody, asked for since the last call. What is not answered yet comes later."""
+        return [asked for asked in self._new() if user in (None, asked.user)]
 
     def writes(self, *, user: str = OPERATOR) -> list[Asked]:
         """Return what a user wrote since the last call, renewals of Leases left out."""

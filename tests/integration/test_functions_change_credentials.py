@@ -126,9 +126,10 @@ async def test_the_writer_goes_on_within_seconds_of_a_change_of_its_credentials(
             await shard.committed()
             target = seeded.folder / shard.shard_id / "writer.creds"
             shutil.copy(seeded.nats.function_creds(shard.shard_id, "writer"), target)
-            while process.log().count("shard_closed") < 1:
-                published = await ingest.publish(TENANT)
-                await shard.committed(published.seq, GOES_ON_SECONDS)
+            async with asyncio.timeout(60):
+                while process.log().count("shard_closed") < 1:
+                    published = await ingest.publish(TENANT)
+                    await shard.committed(published.seq, GOES_ON_SECONDS)
             published = await ingest.publish(TENANT)
             await shard.committed(published.seq, GOES_ON_SECONDS)
             metrics = (await process.request("GET", "/metrics")).body.decode()

@@ -58,6 +58,7 @@ class Opener:
             try:
                 yield shard
             finally:
+                await asyncio.sleep(0.05)  # what is under way ends in its own time
                 self.happened.append(f"{shard_id[0]} drained")
                 failing.cancel()
 

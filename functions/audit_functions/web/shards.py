@@ -128,11 +128,12 @@ class ShardFolder(Generic[S]):
             del self._newest[session.shard_id]
 
     async def _serve_once(self, session: _Session) -> None:
+        session.was_open = False
         opening = asyncio.ensure_future(self._open_until(session))
         stopped = asyncio.ensure_future(session.stop.wait())
         try:
             await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not session.is_open:
+            if not session.was_open:
                 opening.cancel()  # stopped, or failed, before it was open: nothing to drain
             await opening
         except asyncio.CancelledError:
@@ -145,7 +146,7 @@ class ShardFolder(Generic[S]):
     async def _open_until(self, session: _Session) -> None:
         shard_id = session.shard_id
         async with self._opened(shard_id, ShardFiles(self._folder, shard_id)) as shard:
-            session.is_open = True
+            session.was_open = True
             try:
                 while shard_id in self._open and not self._able(shard) and not session.stop.is_set():
                     await _pause(session.stop, _LOOK_EVERY_SECONDS)
@@ -153,7 +154,6 @@ class ShardFolder(Generic[S]):
                     self._take_place(session, shard)
                 await session.stop.wait()
             finally:
-                session.is_open = False
                 if self._open.get(shard_id) is session:
                     del self._open[shard_id], self.serving[shard_id]
         _log.info("shard_closed", shard_id=shard_id)
@@ -176,7 +176,7 @@ class _Session:
         self.shard_id = shard_id
         self.digest = digest
         self.stop = asyncio.Event()
-        self.is_open = False
+        self.was_open = False
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("charts", "core", "docs", "examples", "functions", "operator")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for each in FOLDERS for path in (ROOT / each).rglob("*.md"))])
 _ENTRY = re.compile(r"^- \*\*([^*]+)\*\*: (.+)$", re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\(([^)#\s]*)(#[^)]*)?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def _entries() -> list[tuple[str, str]]:
@@ -73,5 +75,21 @@ def test_the_architecture_has_one_diagram() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_id)
 def test_a_link_inside_the_repository_leads_somewhere(path: Path) -> None:
-    inside = [target for target in _LINK.findall(path.read_text()) if "://" not in target]
+    inside = [target for target, _ in _LINK.findall(path.read_text()) if "://" not in target]
     assert [target for target in inside if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_id)
+def test_a_link_to_a_heading_finds_it(path: Path) -> None:
+    dead = []
+    for target, anchor in _LINK.findall(path.read_text()):
+        page = path if not target else path.parent / target
+        if anchor and "://" not in target and anchor.removeprefix("#") not in _anchors(page):
+            dead.append(target + anchor)
+    assert dead == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that a renderer gives the headings of a page."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(page.read_text()))
+    return {heading.replace(" ", "-") for heading in plain}

@@ -54,7 +54,7 @@ test: .dev ## Run the tests, with real servers, and demand 80 % coverage
 
 .PHONY: faults
 faults: .dev ## Kill every process ten times under load, take PostgreSQL away for a minute (minutes)
-	@AUDIT_FAULT_ROUNDS=10 AUDIT_OUTAGE_SECONDS=60 exec $(PYTHON) -m pytest tests/faults -rA
+	@AUDIT_FAULT_ROUNDS=10 AUDIT_OUTAGE_SECONDS=60 exec $(PYTHON) -m pytest tests/faults --timeout 0 -rA
 
 .PHONY: cluster
 cluster: .dev ## Run a Kubernetes control plane out of processes (needs Go; Ctrl-C or `make cluster-down` stops it)

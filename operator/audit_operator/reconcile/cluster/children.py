@@ -55,6 +55,8 @@ class Children:
         if known is not None and _uid(known) == _uid(found):
             del self._objects[name][ref]
             self._applied.pop(ref, None)
+        if not self._objects[name]:
+            del self._objects[name]
         return name
 
     def take_pool(self, found: Object) -> None:
@@ -74,11 +76,6 @@ class Children:
     def of(self, name: str) -> Mapping[Ref, Object]:
         """Return the objects of a tenant."""
         return self._objects.get(name, {})
-
-    def forget(self, name: str) -> None:
-        """Forget a tenant that is gone."""
-        for ref in self._objects.pop(name, {}):
-            self._applied.pop(ref, None)
 
     def plan(self, name: str, wanted: Iterable[Object]) -> Plan:
         """Return what makes the tenant's objects be those wanted, and no others of the watched kinds."""

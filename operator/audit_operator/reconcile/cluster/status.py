@@ -194,7 +194,7 @@ def _stream(observed: Observed) -> Finding:
             case _:
                 continue
     if observed.converged is None:
-        return unknown(kind, Reason.RECONCILING)
+        return _not_looked(observed, kind)
     return true(kind, Reason.READY, stream_name(observed.converged.shard_id))
 
 
@@ -207,7 +207,7 @@ def _database(observed: Observed) -> Finding:
         if isinstance(trouble, asyncpg.PostgresError):
             return false(kind, Reason.DATABASE_REFUSED, text)
     if observed.converged is None:
-        return unknown(kind, Reason.RECONCILING)
+        return _not_looked(observed, kind)
     return true(kind, Reason.READY, schema_name(observed.converged.shard_id))
 
 
@@ -217,8 +217,19 @@ def _credentials(observed: Observed) -> Finding:
         if isinstance(trouble, KubernetesError):
             return false(kind, Reason.ROTATION_FAILED, trouble.message)
     if observed.converged is None:
-        return unknown(kind, Reason.RECONCILING)
+        return _not_looked(observed, kind)
     return true(kind, Reason.READY, "credentials and the first key are handed out")
+
+
+def _not_looked(observed: Observed, kind: ConditionType) -> Finding:
+    """Return what stands for a part that nobody looked at: where nothing may be changed, what was found before."""
+    if observed.paused or observed.read_only:
+        for each in observed.former.get("conditions", ()):
+            if each["type"] == kind.value and each["reason"] in Reason.__members__.values():
+                return Finding(
+                    type=kind, status=each["status"], reason=Reason(each["reason"]), message=each["message"]
+                )
+    return unknown(kind, Reason.RECONCILING)
 
 
 def _degraded(observed: Observed) -> Finding | None:

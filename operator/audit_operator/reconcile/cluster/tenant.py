@@ -77,7 +77,6 @@ class TenantLook:
         """Look at a tenant; return in how many seconds it wants to be looked at again. Raises what may pass."""
         resource = self.resources.get(name)
         if resource is None:
-            self.children.forget(name)
             self.telemetry.forget(name)
             return None
         if "deletionTimestamp" in resource["metadata"]:

@@ -89,3 +89,11 @@ def test_the_files_beside_the_chart_and_the_text_speak_of_the_same_names() -> No
         assert shown["postgresql"]["existingSecret"] == "audit-postgresql"
         assert shown["nats"]["existingSecret"] == "audit-nats"
         assert set(_of_chart(shown)) - VALUES == set()
+
+
+def test_skaffold_sets_values_that_there_are() -> None:
+    config = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+    (release,) = config["deploy"]["helm"]["releases"]
+    assert set(release["setValueTemplates"]) - VALUES == set()
+    assert all((ROOT / each).exists() for each in [release["chartPath"], *release["valuesFiles"]])
+    assert {profile["name"] for profile in config["profiles"]} >= {"kind"}

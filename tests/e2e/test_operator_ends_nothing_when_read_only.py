@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.operator import Installation
 from tests.support.postgres import connected
 
@@ -14,6 +16,7 @@ async def removed(installation: Installation, name: str) -> bool:
         )
 
 
+@pytest.mark.slow
 async def test_a_deletion_waits_until_the_operator_may_write(installation: Installation) -> None:
     installation.start()
     installation.tenant("acme", ingest={"replicas": 1}, query={"replicas": 1})

@@ -40,6 +40,7 @@ def run(installation: Installation, path: str, script: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_what_the_page_tells_to_type_works(installation: Installation, path_with_kubectl: str) -> None:
     installation.start(AUDIT_STREAM_MAX_BYTES=str(64 << 20))
     make, look, let_in = blocks(section(TEXT, "## Quick start"), "sh")

@@ -105,7 +105,7 @@ def a_tenant(policy: str, annotations: Mapping[str, str] | None = None) -> dict[
         "apiVersion": "auditlog.dev/v1alpha1",
         "kind": "AuditTenant",
         "metadata": {"name": "chart", "annotations": dict(annotations or {})},
-        "spec": {"isolation": "Pooled", "deletionPolicy": policy},
+        "spec": {"isolation": "Dedicated", "deletionPolicy": policy},
     }
 
 

@@ -156,7 +156,7 @@ def test_a_gateway_gives_the_pool_a_route_by_method_and_the_operator_the_right_t
         {
             "apiGroups": ["gateway.networking.k8s.io"],
             "resources": ["httproutes"],
-            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+            "verbs": ["list", "watch", "create", "patch", "delete"],
         },
         *expected["ClusterRole/audit-operator"]["rules"][9:],
     ]

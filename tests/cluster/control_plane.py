@@ -139,6 +139,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--audit-policy-file={self.folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self.audit_log}",
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         ]
         if self._webhook is not None:
             arguments += [f"--audit-webhook-config-file={self._webhook}", "--audit-webhook-mode=blocking"]

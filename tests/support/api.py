@@ -71,7 +71,7 @@ class Api:
                 connection.request(method, path, None if body is None else json.dumps(body), headers)
                 answer = connection.getresponse()
                 text = answer.read()
-            except (http.client.RemoteDisconnected, ConnectionError):
+            except OSError:
                 self.close()  # it was idle for too long
                 if attempt:
                     raise

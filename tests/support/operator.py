@@ -61,6 +61,8 @@ class Installation:
     settings: dict[str, str] = field(default_factory=dict)
     operators: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    api_url: str = ""
+    """Where operators that are started from now on find the API server, if it is not the cluster's own address."""
     api: Api = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +130,12 @@ class Installation:
     def kubeconfig(self, name: str) -> Path:
         """Write and return the kubeconfig of an operator."""
         path = self.folder / f"{name}.kubeconfig"
-        return self.cluster.kubeconfig_for(NAMESPACE, "audit-operator", path)
+        self.cluster.kubeconfig_for(NAMESPACE, "audit-operator", path)
+        if self.api_url:
+            config = json.loads(path.read_text())
+            config["clusters"][0]["cluster"] = {"server": self.api_url}
+            path.write_text(json.dumps(config))
+        return path
 
     def stop(self, name: str = "operator-0", how: signal.Signals = signal.SIGTERM) -> int:
         """End an operator; return its status."""

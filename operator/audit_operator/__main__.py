@@ -120,15 +120,19 @@ async def _run(settings: Settings, authority: Authority) -> None:
                 await _prepare_database(settings)
             await operator.run()
 
-        await _until_told(lease, led)
+        leading = asyncio.ensure_future(lease.lead(led))
+
+        def take_signals() -> None:
+            for each in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(each, leading.cancel)
+
+        take_signals()
+        operator.kopf_started = take_signals
+        await _until_told(leading)
 
 
-async def _until_told(lease: Lease, led: object) -> None:
-    """Lead until SIGTERM or SIGINT; then hand the Lease over at once."""
-    leading = asyncio.ensure_future(lease.lead(led))  # type: ignore[arg-type]  # a coroutine function
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, leading.cancel)
+async def _until_told(leading: asyncio.Future[None]) -> None:
+    """Lead until this is cancelled; by then the Lease was handed over."""
     try:
         await leading
     except asyncio.CancelledError:

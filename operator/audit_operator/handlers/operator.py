@@ -65,6 +65,8 @@ class Operator:
     shards: WorkQueue
     namespace: str
     has_routes: bool = False
+    kopf_started: Callable[[], None] = lambda: None
+    """Called once kopf runs: by then it has put signal handlers of its own in the place of others'."""
     _informers: list[Informer] = field(default_factory=list)
     _unseen: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -92,18 +94,19 @@ class Operator:
     async def run(self) -> None:
         """Work until cancelled."""
         self._informers = [*self._children(), self._pool(), self._witness()]
-        stop = asyncio.Event()
+        stop, ready = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for informer in self._informers:
                 group.create_task(informer.run(), name=f"watch {informer.kind.plural}")
             async with asyncio.timeout(_SYNC_SECONDS):
                 for informer in self._informers:
                     await informer.synced.wait()
-            group.create_task(self._watch_tenants(stop), name="kopf")
+            group.create_task(self._watch_tenants(stop, ready), name="kopf")
+            group.create_task(self._told_of_start(ready), name="kopf's start")
             group.create_task(self.tenants.run(), name="tenants")
             group.create_task(self.shards.run(), name="shards")
 
-    async def _watch_tenants(self, stop: asyncio.Event) -> None:
+    async def _watch_tenants(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         settings = kopf.OperatorSettings()
         settings.scanning.disabled = True
         settings.posting.enabled = False
@@ -115,8 +118,13 @@ class Operator:
             clusterwide=True,
             standalone=True,
             stop_flag=stop,
+            ready_flag=ready,
         )
         raise RuntimeError("kopf ended by itself")
+
+    async def _told_of_start(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        self.kopf_started()
 
     def _children(self) -> list[Informer]:
         kinds = (*CHILD_KINDS, HTTP_ROUTE) if self.has_routes else CHILD_KINDS

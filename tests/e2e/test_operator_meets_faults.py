@@ -23,7 +23,7 @@ from tests.support.operator import Installation
 from tests.support.tenant_objects import namespace_path, objects_of
 
 STEP: Final = int(os.environ.get("AUDIT_FAULT_STEP", "6"))
-WRITES_BETWEEN_KILLS: Final = {"create": 7, "change": 2, "delete": 2}
+WRITES_BETWEEN_KILLS: Final = {"create": 12, "change": 3, "delete": 2}
 MADE: Final[dict[str, Any]] = {"ingest": {"replicas": 1}, "query": {"replicas": 1}}
 CHANGED: Final[dict[str, Any]] = {
     "ingest": {"replicas": None, "autoscaling": {"maxReplicas": 4}, "allowFrom": [{"namespace": "web"}]},

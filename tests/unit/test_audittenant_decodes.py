@@ -144,6 +144,7 @@ def test_an_object_of_the_api_server_is_read_as_far_as_it_matters() -> None:
         generation=3,
         annotations={"auditlog.dev/paused": "true"},
         finalizers=("auditlog.dev/release",),
+        creation_timestamp=datetime(2026, 11, 23, 10, tzinfo=UTC),
         deletion_timestamp=datetime(2026, 11, 24, 10, tzinfo=UTC),
     )
 

@@ -16,4 +16,5 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     generation: Annotated[int, msgspec.Meta(ge=0)] = 0
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
+    creation_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     deletion_timestamp: Annotated[datetime, msgspec.Meta(tz=True)] | None = None

@@ -48,7 +48,7 @@ async def placement(connection: Connection, resource: AuditTenant, random: Rando
         stored = await _adopted(connection, resource, resource.spec.adopt)
     if stored is None:
         return Placement(shard=await _new_place(connection, resource, random), tenant=None)
-    if resource.metadata.generation < stored.generation:
+    if resource.metadata.generation < stored.generation and not _is_younger(resource, stored):
         raise StaleResource(resource.metadata.generation, stored.generation)
     if resource.spec.adopt not in (None, stored.tenant_id):
         raise _no_adoption(
@@ -67,6 +67,12 @@ def new_tenant(resource: AuditTenant, random: Random) -> NewTenant:
         generation=resource.metadata.generation,
         secret=random(SECRET_BYTES),
     )
+
+
+def _is_younger(resource: AuditTenant, stored: Tenant) -> bool:
+    """Tell whether the resource was made after its log: restored from a backup, its generations count from 1 again."""
+    made = resource.metadata.creation_timestamp
+    return made is not None and made.timestamp() * 1_000_000 > stored.created_at
 
 
 def _demand_same_log(resource: AuditTenant, assigned: Shard) -> None:

@@ -231,27 +231,32 @@ def installation(
 
 
 @pytest.fixture(scope="module")
-def standing(
+def bare(
     private_cluster: Cluster,
     postgres_server: PostgresServer,
     nats_server: NatsServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Installation]:
-    """Give an installation to all tests of a module, with one operator. Each test has tenants of its own."""
-    folder = tmp_path_factory.mktemp("standing")
+    """Give all tests of a module what an operator needs, but for the chart."""
     name = f"audit_standing_{secrets.token_hex(4)}"
     asyncio.run(_make_database(postgres_server, name))
     made = Installation(
         cluster=private_cluster,
         dsn=postgres_server.dsn(database=name),
         nats=nats_server,
-        folder=folder,
+        folder=tmp_path_factory.mktemp("standing"),
     )
-    made.install()
-    made.start()
     yield made
     made.end()
     asyncio.run(_drop_database(postgres_server, name))
+
+
+@pytest.fixture(scope="module")
+def standing(bare: Installation) -> Installation:
+    """Give an installation to all tests of a module, with one operator. Each test has tenants of its own."""
+    bare.install()
+    bare.start()
+    return bare
 
 
 async def _make_database(server: PostgresServer, name: str) -> None:

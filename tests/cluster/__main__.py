@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -37,13 +38,20 @@ def main() -> int:
         sys.stdout.flush()
         _keep(plane, told.for_process)
     except (CannotBuild, NotStarted) as error:
-        told.folder.mkdir(parents=True, exist_ok=True)
-        (told.folder / "failed").write_text(str(error))
-        sys.stderr.write(f"cluster: {error}\n")
+        _fail(told.folder, str(error))
         return 1
+    except Exception:
+        _fail(told.folder, traceback.format_exc())  # whoever waits for the cluster learns of nothing else
+        raise
     finally:
         plane.stop()
     return 0
+
+
+def _fail(folder: Path, why: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "failed").write_text(why)
+    sys.stderr.write(f"cluster: {why}\n")
 
 
 def _keep(plane: ControlPlane, process: int | None) -> None:

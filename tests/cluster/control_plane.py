@@ -191,9 +191,18 @@ class ControlPlane:
             self._create("/api/v1/nodes", _node(f"node-{number}"))
 
     def _create(self, path: str, manifest: dict[str, Any]) -> None:
-        status, body = _request(self._port, path, token=self._token, manifest=manifest)
-        if status != http.client.CREATED:
-            raise NotStarted(f"{path}: {status} {body.decode(errors='replace')}")
+        """Create an object, however slow the server is: one that waits for a webhook can be very slow."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                status, body = _request(self._port, path, token=self._token, manifest=manifest)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise NotStarted(f"{path}: {error!r}") from error
+                continue  # it may have been done all the same
+            if status not in (http.client.CREATED, http.client.CONFLICT):
+                raise NotStarted(f"{path}: {status} {body.decode(errors='replace')}")
+            return
 
     def _spawn(self, name: str, arguments: Sequence[str]) -> None:
         program = binary(name)

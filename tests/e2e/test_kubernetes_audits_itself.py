@@ -43,9 +43,11 @@ async def audited(stack: RunningStack, tmp_path: Path) -> AsyncIterator[Cluster]
     folder, webhook = tmp_path / "cluster", tmp_path / "audit-webhook.yaml"
     async with tls_in_front_of(stack.port, tmp_path) as endpoint:
         webhook.write_text(yaml.safe_dump(webhook_kubeconfig(endpoint, stack.key("acme"))))
-        await asyncio.to_thread(start, folder, for_process=os.getpid(), webhook=webhook)
-        yield Cluster(kubeconfig=folder / "kubeconfig", folder=folder, capabilities=frozenset())
-        (folder / "stop").touch()
+        try:
+            await asyncio.to_thread(start, folder, for_process=os.getpid(), webhook=webhook)
+            yield Cluster(kubeconfig=folder / "kubeconfig", folder=folder, capabilities=frozenset())
+        finally:
+            (folder / "stop").touch()
 
 
 def webhook_kubeconfig(endpoint: TlsEndpoint, key: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from audit_core.errors import StoreUnavailable
 from audit_operator.clients.cluster import Cluster
 from audit_operator.clients.database import ensure_database, provision_database
 from audit_operator.clients.events import Events
@@ -41,6 +42,8 @@ from audit_operator.resources.platform import Egress, Gateway, Platform
 from audit_operator.settings import InvalidSettings, Settings, settings_from
 from audit_operator.telemetry import KubernetesTelemetry, QueueTelemetry, TenantTelemetry
 
+STATEMENT_SECONDS: Final = 30.0
+"""How long a look waits for the database to answer. One that waited for ever would keep its tenant from repairs."""
 LEASE_NAME: Final = "audit-operator"
 
 _log = logging.getLogger("audit_operator")
@@ -146,7 +149,7 @@ async def _prepare_database(settings: Settings) -> None:
             await ensure_database(settings.postgres_dsn)
             async with connected(settings.postgres_dsn) as connection:
                 await provision_database(connection)
-        except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        except (StoreUnavailable, asyncpg.PostgresError, OSError, TimeoutError) as error:
             _log.warning("database_not_ready error=%r", error)
         else:
             return
@@ -178,7 +181,7 @@ def _provisioning(
         keyring=SecretKeyring(place=place, name="audit-first-key"), clock=microseconds_now, random=os.urandom
     )
     reconciler = Reconciler(
-        database=lambda: connected(settings.postgres_dsn),
+        database=lambda: connected(settings.postgres_dsn, statement_seconds=STATEMENT_SECONDS),
         shards=shards,
         first_key=first_key,
         random=os.urandom,

@@ -26,6 +26,10 @@ from audit_operator.clients.sql import SQL, load
 _FILE: Final = re.compile(r"(\d{4})_(?:(pre|post)_)?[a-z0-9_]+\.sql", re.ASCII)
 
 
+MIGRATION_SECONDS: Final = 3600.0
+"""How long one migration may take, whatever other statements may."""
+
+
 class MigrationChanged(IntegrityError):
     """The file `name` is not the one that schema `schema` was given under that number."""
 
@@ -131,14 +135,14 @@ async def migrate(connection: Connection, scope: Scope, *, phase: Phase = Phase.
 async def _step(connection: Connection, scope: Scope, phase: Phase) -> str | None:
     sql = {name: rendered(text, scope.names) for name, text in load("migration").items()}
     async with as_owner(connection):
-        await connection.execute(sql["lock"])
+        await connection.execute(sql["lock"], timeout=MIGRATION_SECONDS)
         if not await connection.fetchval(sql["begun"]):
             await connection.execute(sql["begin"])
         applied = [Applied(**row) for row in await connection.fetch(sql["applied"])]
         file = due(scope, applied, phase)
         if file is None:
             return None
-        await connection.execute(rendered(file.text, scope.names))
+        await connection.execute(rendered(file.text, scope.names), timeout=MIGRATION_SECONDS)
         await connection.execute(sql["record"], file.number, file.name, file.sha256)
         return file.name
 

@@ -32,10 +32,15 @@ def is_supported(version: int) -> bool:
 
 
 @asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Connection]:
-    """Open a connection whose `timestamptz` values are µs since 1970, and close it. Raises StoreUnavailable."""
+async def connected(dsn: str, *, statement_seconds: float | None = None) -> AsyncIterator[Connection]:
+    """Open a connection whose `timestamptz` values are µs since 1970, and close it. Raises StoreUnavailable.
+
+    A statement that takes longer than `statement_seconds` raises TimeoutError, also when the server has vanished.
+    """
     try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_SECONDS)
+        connection = await asyncpg.connect(
+            dsn, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=statement_seconds
+        )
     except _AWAY as error:
         raise StoreUnavailable(type(error).__name__) from error
     try:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from asyncpg import InterfaceError, PostgresError
 
-from audit_core.errors import AuditError
+from audit_core.errors import AuditError, StoreUnavailable
 from audit_core.tenant import namespace
 from audit_operator.clients.events import Events
 from audit_operator.clients.kubernetes import Kubernetes
@@ -164,7 +164,10 @@ class TenantLook:
             return None, None
         try:
             return await self.provisioning.converge(tenant), None
-        except (AuditError, PostgresError, InterfaceError, OSError, TimeoutError) as trouble:
+        except TimeoutError as slow:  # NATS tells of its own; what is left is the database
+            _log.warning("provisioning_failed tenant=%s error=%r", tenant.name, slow)
+            return None, StoreUnavailable("TimeoutError")
+        except (AuditError, PostgresError, InterfaceError, OSError) as trouble:
             _log.warning("provisioning_failed tenant=%s error=%r", tenant.name, trouble)
             return None, trouble
 

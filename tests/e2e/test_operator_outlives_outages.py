@@ -5,6 +5,7 @@ An operator that ends is started again, as a kubelet does: who could not renew i
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -13,9 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from tests.support.operator import Installation
+from tests.support.postgres import PostgresServer
 from tests.support.tenant_objects import objects_of, path_of
 
 AWAY_SECONDS: Final = 30.0
@@ -67,6 +70,50 @@ def test_a_frozen_leader_does_not_go_on(standing: Installation) -> None:
     assert leaders(standing) == ["operator-1"]
 
 
+def test_a_database_that_hangs_keeps_no_tenant_from_repairs(
+    standing: Installation, postgres_server: PostgresServer
+) -> None:
+    """It takes connections and answers nothing, in the middle of what is being provisioned."""
+    standing.tenant("hangs-0", **SMALL)
+    standing.settled("hangs-0")
+    names = [f"hangs-{number}" for number in range(4)]
+    for name in names[1:]:
+        standing.tenant(name, **SMALL)
+    paths = [path_of(name, "NetworkPolicy", "default-deny") for name in names]
+    standing.eventually(lambda: standing.api.find(paths[1]) is not None, "the first of them is being made")
+    with frozen(postgres_server):
+        standing.patch("hangs-0", {"spec": {"query": {"concurrency": 2}}})
+        for path in paths:
+            standing.eventually(partial(is_there, standing, path), f"{path} is made", LONG_SECONDS)
+            standing.api.delete(path)
+        began = time.monotonic()
+        for path in paths:
+            standing.eventually(partial(is_there, standing, path), f"{path} is repaired", LONG_SECONDS)
+        print(f"without a database, {len(paths)} policies were repaired in {time.monotonic() - began:.1f} s")
+        standing.eventually(
+            lambda: standing.condition("hangs-0", "DatabaseReady").get("reason") == "DatabaseUnavailable",
+            "it tells of the database",
+            LONG_SECONDS,
+        )
+    for name in names:
+        standing.settled(name, LONG_SECONDS)
+
+
+def test_an_operator_that_starts_without_a_database_waits_for_it(
+    standing: Installation, postgres_server: PostgresServer
+) -> None:
+    (operator,) = standing.operators
+    standing.stop(operator)
+    with frozen(postgres_server):
+        standing.start()
+        standing.eventually(
+            lambda: "database_not_ready" in standing.log().read_text(), "it tries to reach it", LONG_SECONDS
+        )
+        assert standing.operators["operator-0"].poll() is None
+    standing.tenant("late", **SMALL)
+    standing.settled("late", LONG_SECONDS)
+
+
 def test_an_api_server_that_is_away_while_tenants_are_made_delays_them(standing: Installation) -> None:
     """The last one: nodes that could not tell that they live are taken for lost, and pods with them."""
     (operator,) = standing.operators
@@ -95,6 +142,28 @@ def test_an_api_server_that_is_away_while_tenants_are_made_delays_them(standing:
     complete = objects_of(standing.api, "before").keys()
     for name in names:
         assert len(objects_of(standing.api, name)) == len(complete)
+
+
+def is_there(installation: Installation, path: str) -> bool:
+    return installation.api.find(path) is not None
+
+
+@contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """Stop every process of a server for a while: connections are taken, and nothing is answered."""
+    assert server._process is not None
+    stop_all(server._process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        stop_all(server._process.pid, signal.SIGCONT)
+
+
+def stop_all(parent: int, what: signal.Signals) -> None:
+    """Send a signal to a process and its children, each of which leads a group of its own."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    for pid in (parent, *map(int, children)):
+        os.kill(pid, what)
 
 
 def is_made(installation: Installation, name: str) -> bool:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.operator import Installation
+from tests.support.operator import LEASE_SECONDS, Installation
 from tests.support.postgres import PostgresServer
 from tests.support.tenant_objects import objects_of, path_of
 
@@ -38,7 +38,7 @@ def test_a_tenant_made_while_the_leader_dies_becomes_ready(standing: Installatio
         began = time.monotonic()
         standing.settled("meanwhile", LONG_SECONDS)
         print(
-            f"after the leader was killed, a tenant was ready in {time.monotonic() - began:.1f} s (Lease: 3 s)"
+            f"after the leader was killed, a tenant was ready in {time.monotonic() - began:.1f} s (Lease: {LEASE_SECONDS} s)"
         )
         assert leaders(standing) == ["operator-1"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -47,9 +48,16 @@ def drifting(standing: Installation) -> Iterator[Installation]:
     for name in TENANTS:
         standing.tenant(name)
     for name in TENANTS:
+        standing.eventually(partial(is_scaled, standing, name), f"the autoscaler of {name} has done its part")
         standing.settled(name)
     yield standing
     assert {_kind(path) for path in objects_of(standing.api, TENANTS[0])} == set(EDITS), "a kind is left out"
+
+
+def is_scaled(installation: Installation, name: str) -> bool:
+    """Tell whether there are as many pods as there will be: their number is none of the operator's."""
+    status = installation.get(name).get("status", {})
+    return all(status.get(function, {}).get("ready") == "2/2" for function in ("ingest", "query"))
 
 
 def hurt(installation: Installation, how: str, path: str) -> None:

@@ -71,7 +71,9 @@ class FaultyApi:
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
         """Pass requests on until told to stop."""
         connector = aiohttp.TCPConnector(ssl=False, limit=0)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as self._session:
+        async with aiohttp.ClientSession(
+            connector=connector, skip_auto_headers=("Accept-Encoding",)
+        ) as self._session:
             app = web.Application(client_max_size=1 << 24)
             app.router.add_route("*", "/{path:.*}", self._pass)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)

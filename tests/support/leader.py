@@ -21,9 +21,10 @@ async def _stand(kubeconfig: str, namespace: str, name: str, journal: Path) -> N
 
         async def act() -> None:
             while True:
+                decided_at = time.monotonic()  # what was decided in time may be written down late
                 if lease.leading():
                     with journal.open("a") as acts:
-                        acts.write(f"{time.monotonic()} {name}\n")
+                        acts.write(f"{decided_at} {name}\n")
                 await asyncio.sleep(0.02)
 
         while True:

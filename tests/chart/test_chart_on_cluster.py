@@ -7,12 +7,13 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from tests.support.chart import CHART, NAMESPACE, REQUIRED, HelmRefused, binary, helm, value_arguments
+from tests.support.cluster import Cluster
 
 OPERATOR: Final = f"system:serviceaccount:{NAMESPACE}:audit-operator"
 FUNCTIONS: Final = f"system:serviceaccount:{NAMESPACE}:audit-log-functions"
@@ -23,11 +24,13 @@ TAKEN: Final = f"audit-taken-{secrets.token_hex(3)}"
 MANAGED: Final = {"app.kubernetes.io/managed-by": "audit-operator"}
 
 
-class Cluster(Protocol):
-    kubeconfig: Path
-
-
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def cluster(private_cluster: Cluster) -> Cluster:
+    """Give a cluster of this module's own: what the chart installs holds for everybody in it."""
+    return private_cluster
 
 
 @pytest.fixture(scope="module")

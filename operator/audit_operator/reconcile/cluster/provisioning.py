@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from audit_core.tenant import Isolation, stream_name
 from audit_core.tenant import namespace as namespace_of
-from audit_core.tenant import stream_name
 from audit_operator.clients.kubernetes import Kubernetes
 from audit_operator.clients.nats_jwt import Authority
 from audit_operator.clients.shards import shard_offset
@@ -52,6 +52,14 @@ class Provisioning:
     def shards(self) -> frozenset[str]:
         """The shards of the tenants that were looked at."""
         return frozenset(self._views)
+
+    async def keep(self, name: str) -> None:
+        """Have the shard of a tenant kept that is not looked at: without its attestation, ingest stops in a day."""
+        async with self.reconciler.database() as connection:
+            found = await tenant_named(connection, name)
+        if found is not None:
+            view = self._view(name, pooled=found.isolation is Isolation.POOLED)
+            self._views.setdefault(found.shard_id, view)
 
     async def keep_shard(self, shard_id: str) -> Converged:
         """Repair a shard, and renew the attestation of its durability."""

@@ -179,6 +179,8 @@ class TenantLook:
             return
         former = self.provisioning.known(tenant.name)
         await self._tell(resource, self._observed(tenant, resource, converged=former, paused=True))
+        if former is None and not self.read_only:
+            await self.provisioning.keep(tenant.name)
 
     async def _end(self, name: str, resource: Object) -> float | None:
         if FINALIZER not in resource["metadata"].get("finalizers", ()):

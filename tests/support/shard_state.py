@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from audit_core.projection import tenant_key
+from audit_core.projection import DURABILITY_KEY, Durability, tenant_key
 from audit_core.tenant import config_bucket, stream_name
 from audit_operator.clients.buckets import Bucket
 from audit_operator.clients.jetstream import JetStream
@@ -26,6 +26,16 @@ async def config_of(installation: Installation, name: str) -> dict[str, Any]:
     if entry is None or entry.value is None:
         return {}
     return msgspec.json.decode(entry.value, type=dict[str, Any])
+
+
+async def attested_at(installation: Installation, name: str) -> int:
+    """Return when the durability of a tenant's stream was last attested, in µs; 0 when it is not."""
+    shard_id = shard_of(installation, name)
+    async with installation.nats.provisioner(shard_id) as client:
+        entry = await Bucket(JetStream(client), config_bucket(shard_id)).entry(DURABILITY_KEY)
+    if entry is None or entry.value is None:
+        return 0
+    return msgspec.json.decode(entry.value, type=Durability).attested_at
 
 
 async def stream_bytes_of(installation: Installation, name: str) -> int:

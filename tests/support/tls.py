@@ -34,16 +34,33 @@ async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[TlsEndpoint]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
+    served: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(HOST, port)
-        await asyncio.gather(_pass_on(reader, inner_writer), _pass_on(inner_reader, writer))
+        task = asyncio.current_task()
+        assert task is not None
+        served.add(task)
+        writers = [writer]
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection(HOST, port)
+            writers.append(inner_writer)
+            await asyncio.gather(_pass_on(reader, inner_writer), _pass_on(inner_reader, writer))
+        finally:
+            served.discard(task)
+            for each in writers:
+                each.transport.abort()
 
     server = await asyncio.start_server(serve, HOST, 0, ssl=context)
     try:
         yield TlsEndpoint(server.sockets[0].getsockname()[1], certificate.read_bytes())
     finally:
         server.close()
+        ending = tuple(served)
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         await server.wait_closed()
+        await asyncio.sleep(0.1)  # what was aborted tells its loop before that ends
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from asyncpg import Connection, Record
 
-from audit_core.errors import IntegrityError
+from audit_core.errors import AuditError, IntegrityError
 from audit_core.partitions import PartitionBy, partitions_from
 from audit_core.statements import rendered
 from audit_core.tenant import Isolation, schema_name
@@ -29,6 +29,15 @@ class ShardDiffers(IntegrityError):
         self.shard_id = shard_id
         self.stored = stored
         self.wanted = wanted
+
+
+class ShardDropped(AuditError):
+    """The log in shard `shard_id` was dropped by order of its owner, and is not made again."""
+
+    __slots__ = ("shard_id",)
+
+    def __init__(self, shard_id: str) -> None:
+        self.shard_id = shard_id
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +70,7 @@ async def provision_shard(
     """Make or complete everything of a shard in the database but its offset; return the shard as it is stored.
 
     The stored epoch is the first caller's. `now` in µs; the partition that holds it and the following two are made.
-    Raises ShardDiffers. The offset row comes last, by `open_shard`, when the stream is there: a stream is only ever
+    Raises ShardDiffers and ShardDropped. The offset row comes last, by `open_shard`, when the stream is there: a stream is only ever
     created where no offset exists.
     """
     stored = await _registered(connection, wanted, now)
@@ -97,7 +106,7 @@ async def shard_offset(connection: Connection, shard_id: str) -> ShardOffset | N
 
 
 async def shard(connection: Connection, shard_id: str) -> Shard | None:
-    """Return a shard by its id."""
+    """Return a shard by its id; None when there is none, or none any more."""
     return _one(await _fetch(connection, "shard", shard_id))
 
 
@@ -107,7 +116,7 @@ async def pool(connection: Connection, retention_class: str) -> Shard | None:
 
 
 async def shards(connection: Connection) -> list[Shard]:
-    """Return every shard, oldest first."""
+    """Return every shard that was not dropped, oldest first."""
     return [_shard(row) for row in await _fetch(connection, "shards")]
 
 
@@ -122,7 +131,9 @@ async def _registered(connection: Connection, wanted: Shard, now: int) -> Shard:
             wanted.epoch,
             now,
         )
-        stored = _shard(await fetch_one(connection, load("shard")["shard"], wanted.shard_id))
+        stored = _one(await connection.fetch(load("shard")["shard"], wanted.shard_id))
+    if stored is None:
+        raise ShardDropped(wanted.shard_id)
     if msgspec.structs.replace(stored, epoch=wanted.epoch) != wanted:
         raise ShardDiffers(wanted.shard_id, stored=_described(stored), wanted=_described(wanted))
     return stored

@@ -17,7 +17,7 @@ from audit_operator.clients.buckets import Bucket
 from audit_operator.clients.jetstream import JetStream, StreamInfo
 from audit_operator.clients.placement import tenants_of_shard
 from audit_operator.clients.roles import Passwords
-from audit_operator.clients.shards import Shard, shard, shard_offset
+from audit_operator.clients.shards import Shard, ShardDropped, shard, shard_offset
 from audit_operator.clients.tenants import Tenant, provision_tenant, retire_tenant, tenant_named
 from audit_operator.model.audittenant import AuditTenant, tenant_config
 from audit_operator.reconcile.config import ConfigProjection
@@ -83,11 +83,15 @@ class Reconciler:
         return await self.converge_shard(tenant.shard_id, tenant_id=tenant.tenant_id)
 
     async def converge_shard(self, shard_id: str, *, tenant_id: str | None = None) -> Converged:
-        """Repair a shard whoever is in it: infrastructure, attestation, and what its configuration must not hold."""
+        """Repair a shard whoever is in it: infrastructure, attestation, and what its configuration must not hold.
+
+        Raises as `converge`, and ShardDropped.
+        """
         progress = Progress()
         async with self.database() as connection:
             stored = await shard(connection, shard_id)
-            assert stored is not None, "shards are never deleted"
+            if stored is None:
+                raise ShardDropped(shard_id)
             stored, passwords = await self.shards.provision(connection, stored)
             async with self.shards.cluster.streams(shard_id) as streams:
                 stream = await self.shards.converge(connection, streams, stored, progress)

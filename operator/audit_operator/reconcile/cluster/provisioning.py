@@ -19,6 +19,7 @@ from audit_operator.reconcile.cluster.credentials import (
 )
 from audit_operator.reconcile.cluster.secrets import SecretPlace
 from audit_operator.reconcile.converge import Converged, Reconciler
+from audit_operator.reconcile.destruction import drop_log
 from audit_operator.reconcile.ports import Random
 from audit_operator.resources.pod import credentials_name
 
@@ -83,6 +84,12 @@ class Provisioning:
         """Tell whether a tenant of that name is there."""
         async with self.reconciler.database() as connection:
             return await tenant_named(connection, name) is not None
+
+    async def drop(self, name: str, shard_id: str) -> bool:
+        """Delete the log that a removed tenant had for itself; False, deleting nothing, when it is not its own."""
+        self._views.pop(shard_id, None)  # from here on nobody repairs it
+        shards = self.reconciler.shards
+        return await drop_log(self.reconciler.database, shards.cluster, shards.clock, shard_id, name=name)
 
     async def release(self, name: str, *, pooled: bool) -> None:
         """Forget a tenant that has ended, and delete what lies outside its namespace."""

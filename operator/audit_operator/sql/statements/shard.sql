@@ -8,12 +8,17 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (shard_id) DO NOTHING
 
 -- name: shard
--- The shard $1.
-SELECT shard_id, isolation, retention_class, partition_by, epoch FROM control.shard WHERE shard_id = $1
+-- The shard $1, unless it was dropped.
+SELECT shard_id, isolation, retention_class, partition_by, epoch
+FROM control.shard
+WHERE shard_id = $1 AND dropped_at IS NULL
 
 -- name: shards
--- Every shard, oldest first.
-SELECT shard_id, isolation, retention_class, partition_by, epoch FROM control.shard ORDER BY created_at, shard_id
+-- Every shard that was not dropped, oldest first.
+SELECT shard_id, isolation, retention_class, partition_by, epoch
+FROM control.shard
+WHERE dropped_at IS NULL
+ORDER BY created_at, shard_id
 
 -- name: pool
 -- The shard that pooled tenants of retention class $1 are assigned to: the oldest of them.

@@ -176,7 +176,6 @@ CHANGES: Final = [
     Change(("deletionPolicy",), {"deletionPolicy": "Delete"}, unconfirmed_deletion, 1),
     Change(("deletionPolicy",), {"deletionPolicy": "Retain"}, unconfirmed_deletion, 0),
     Change(("displayName",), {"displayName": "Changing Ltd"}, taken_in, 0),
-    Change(("credentials.rotateEvery",), {"credentials": {"rotateEvery": "24h"}}, taken_in, 0),
 ]
 
 

@@ -13,20 +13,23 @@ from tests.support.tenant_events import EVENTS, bodies, send, stored
 SMALL = {"ingest": {"replicas": 1}, "query": {"replicas": 1}}
 
 
+def fill(installation: Installation, name: str, folder: Path) -> None:
+    """Have a tenant store some events."""
+    installation.wait(name)
+    key = installation.secret(f"audit-{name}", "audit-first-key")["key"]
+    with Pods(cluster=installation.cluster, folder=folder) as pods:
+        ingest, query = pods.run(f"audit-{name}", "ingest"), pods.run(f"audit-{name}", "query")
+        pods.run(f"audit-{name}", "writer")
+        send(ingest, key)
+        installation.eventually(lambda: len(stored(query, key)) == EVENTS, "events are queryable")
+
+
 async def test_a_log_is_dropped_when_that_is_confirmed(installation: Installation, tmp_path: Path) -> None:
     installation.start()
     installation.tenant("doomed", deletionPolicy="Delete", **SMALL)
     installation.tenant("kept", **SMALL)
     for name in ("doomed", "kept"):
-        installation.wait(name)
-        key = installation.secret(f"audit-{name}", "audit-first-key")["key"]
-        with Pods(cluster=installation.cluster, folder=tmp_path / name) as pods:
-            ingest, query = pods.run(f"audit-{name}", "ingest"), pods.run(f"audit-{name}", "query")
-            pods.run(f"audit-{name}", "writer")
-            send(ingest, key)
-            installation.eventually(
-                lambda query=query, key=key: len(stored(query, key)) == EVENTS, "events are queryable"
-            )
+        fill(installation, name, tmp_path / name)
     tenant_id = installation.get("doomed")["status"]["tenantID"]
     schema = schema_name(shard_of(installation, "doomed"))
     before = await bodies(installation)

@@ -34,7 +34,6 @@ EVERYTHING: dict[str, Any] = {
     "query": {"autoscaling": {"minReplicas": 1, "maxReplicas": 1}, "concurrency": 256},
     "stream": {"maxBytes": "1.5Gi", "replicas": 5},
     "retention": {"keep": "99999d", "partitionBy": "day"},
-    "credentials": {"rotateEvery": "1h30m"},
 }
 TAKEN: dict[str, dict[str, Any]] = {
     "empty": {},
@@ -46,13 +45,10 @@ TAKEN: dict[str, dict[str, Any]] = {
     "stream-of-a-number": {"stream": {"maxBytes": 67108864, "replicas": 1}},
     "stream-of-an-exponent": {"stream": {"maxBytes": "1e9"}},
     "request-equals-limit": {"ingest": {"resources": {"requests": {"cpu": "1000m"}, "limits": {"cpu": "1"}}}},
-    "shortest-rotation": {"credentials": {"rotateEvery": "60m"}},
-    "longest-rotation": {"credentials": {"rotateEvery": "8760h"}},
     "everyone-may-connect": {"ingest": {"allowFrom": [{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}]}},
     "pooled": {"isolation": "Pooled"},
     "pooled-and-nobody-named": {"isolation": "Pooled", "ingest": {"allowFrom": []}},
     "pooled-forever": {"isolation": "Pooled", "retention": {"keep": "forever"}},
-    "pooled-rotating-as-the-pool": {"isolation": "Pooled", "credentials": {"rotateEvery": "720h"}},
 }
 
 
@@ -116,7 +112,6 @@ async def test_defaults_are_shown(tenant_api: TenantApi) -> None:
         "query": {"concurrency": 16},
         "stream": {},
         "retention": {"keep": "365d"},
-        "credentials": {"rotateEvery": "720h"},
     }
 
 
@@ -236,7 +231,6 @@ async def test_a_status_is_kept_whole_and_changes_nothing_of_the_spec(
         "query": {"ready": "2/2"},
         "stream": {"name": f"AUDIT_{LOG}"},
         "database": {"schema": f"shard_{LOG}"},
-        "credentials": {"generation": 4, "rotatedAt": "2026-11-01T00:00:00Z"},
         "conditions": [_condition("Ready"), _condition("Degraded", status="False")],
     }
     written = await tenant_api.patch(name, {"status": status, "spec": {"state": "Suspended"}}, "status")

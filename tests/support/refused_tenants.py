@@ -13,7 +13,7 @@ NAME = (
     " namespace, stream and database role names are derived from it"
 )
 POOL = (
-    "stream, retention.partitionBy, replicas, autoscaling, resources, allowFrom and credentials belong to the pool:"
+    "stream, retention.partitionBy, replicas, autoscaling, resources and allowFrom belong to the pool:"
     " set them in the installation, or use isolation Dedicated"
 )
 POOL_CLASS = (
@@ -24,8 +24,6 @@ CIDR = "cidr must be a network such as 10.20.0.0/16, without host bits"
 NAMESPACE = "namespace must be the name of a namespace: a DNS label"
 ONE_SOURCE = "set exactly one of cidr and namespace"
 SCALING = "set either replicas or autoscaling"
-ROTATION = "rotateEvery must be between 1h and 8760h"
-DURATION = "rotateEvery must be a duration such as 720h"
 RESOURCE = "must be a quantity such as 500m or 512Mi"
 
 
@@ -258,11 +256,6 @@ def _storage() -> Iterator[RefusedTenant]:
         server='Unsupported value: "week": supported values: "day", "month"',
         retention={"partitionBy": "week"},
     )
-    at = "spec.credentials.rotateEvery"
-    for every in ("30d", "1", "h", "-1h", "1ms"):
-        yield _refused(f"rotate-{every}", at, DURATION, credentials={"rotateEvery": every})
-    for every in ("59m", "3599.999s", "0h", "8760.001h", "9999h"):
-        yield _refused(f"rotate-{every}", at, ROTATION, credentials={"rotateEvery": every})
 
 
 def _pools() -> Iterator[RefusedTenant]:
@@ -285,4 +278,3 @@ def _pools() -> Iterator[RefusedTenant]:
     yield pooled("allow-from", "spec", POOL, ingest={"allowFrom": [{"namespace": "web"}]})
     yield pooled("query-replicas", "spec", POOL, query={"replicas": 3})
     yield pooled("query-autoscaling", "spec", POOL, query={"autoscaling": {}})
-    yield pooled("rotation", "spec", POOL, credentials={"rotateEvery": "24h"})

@@ -15,7 +15,6 @@ from audit_core.tenant import Isolation
 from audit_operator.model.audittenant import (
     AllowFrom,
     Autoscaling,
-    Credentials,
     DeletionPolicy,
     Ingest,
     Query,
@@ -24,7 +23,6 @@ from audit_operator.model.audittenant import (
     tenant_config,
 )
 from audit_operator.model.decoding import audit_tenant
-from audit_operator.model.duration import duration_us
 from audit_operator.model.metadata import Metadata
 from audit_operator.model.quantity import ResourceQuantity, byte_quantity, resource_quantity, shown
 from tests.support.audittenant import a_tenant_resource
@@ -90,7 +88,6 @@ def test_what_only_a_cluster_serves_is_found_again_too() -> None:
             },
             query={"autoscaling": {"minReplicas": 1, "maxReplicas": 1, "targetCPUPercent": 95}},
             stream={"replicas": 5},
-            credentials={"rotateEvery": "1h30m"},
         )
     )
     assert tenant.spec.deletion_policy is DeletionPolicy.DELETE
@@ -110,17 +107,15 @@ def test_what_only_a_cluster_serves_is_found_again_too() -> None:
         autoscaling=Autoscaling(min_replicas=1, max_replicas=1, target_cpu_percent=95)
     )
     assert (tenant.spec.stream, tenant.stream_replicas) == (Stream(replicas=5), 5)
-    assert tenant.rotate_every_us == 5400 * 10**6
 
 
-def test_scaling_credentials_and_deletion_have_defaults() -> None:
+def test_scaling_and_deletion_have_defaults() -> None:
     tenant = audit_tenant(a_tenant_resource(ingest={"autoscaling": {}}))
     assert tenant.spec.ingest == Ingest(
         autoscaling=Autoscaling(min_replicas=2, max_replicas=10, target_cpu_percent=70)
     )
-    assert tenant.spec.credentials == Credentials(rotate_every="720h")
     assert tenant.spec.deletion_policy is DeletionPolicy.RETAIN
-    assert (tenant.stream_replicas, tenant.rotate_every_us) == (None, 30 * 86_400 * 10**6)
+    assert tenant.stream_replicas is None
 
 
 def test_an_object_of_the_api_server_is_read_as_far_as_it_matters() -> None:
@@ -217,17 +212,3 @@ def test_a_resource_keeps_its_text_and_has_an_amount(written: str | int, amount:
 def test_anything_else_is_no_resource(written: object) -> None:
     with pytest.raises(ValueError, match="must be a quantity such as 500m or 512Mi"):
         resource_quantity(written)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("720h", 2_592_000), ("1.5h", 5400), ("1h30m", 5400), ("90m", 5400), ("0.5s", 0.5), ("1m1h", 3660)],
-)
-def test_a_duration_is_a_number_of_microseconds(text: str, seconds: float) -> None:
-    assert duration_us(text) == seconds * 10**6
-
-
-@pytest.mark.parametrize("text", ["", "1", "1d", "h", "-1h", "1 h", "1h\n", "٣h", "1ms", "1234567h"])
-def test_anything_else_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="must be a duration such as 720h"):
-        duration_us(text)

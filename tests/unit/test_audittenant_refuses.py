@@ -19,11 +19,10 @@ NAME_RULE = (
     " namespace, stream and database role names are derived from it"
 )
 POOL_RULE = (
-    "stream, retention.partitionBy, replicas, autoscaling, resources, allowFrom and credentials belong to"
+    "stream, retention.partitionBy, replicas, autoscaling, resources and allowFrom belong to"
     " the pool: set them in the installation, or use isolation Dedicated"
 )
 CIDR_RULE = "cidr must be a network such as 10.20.0.0/16, without host bits"
-ROTATION_RULE = "rotateEvery must be between 1h and 8760h"
 KEEP_RULE = "keep must be a number of days such as 365d, or forever"
 CLASS_RULE = (
     "a Pooled tenant's retention.keep must be one of 30d, 90d, 365d, 2555d, forever: pools share partitions"
@@ -110,7 +109,6 @@ BROKEN: list[tuple[object, str, str]] = [
     (_pooled(ingest={"allowFrom": [{"namespace": "web"}]}), "spec", POOL_RULE),
     (_pooled(query={"replicas": 0}), "spec", POOL_RULE),
     (_pooled(query={"autoscaling": {}}), "spec", POOL_RULE),
-    (_pooled(credentials={"rotateEvery": "24h"}), "spec", POOL_RULE),
     (
         _pooled(deletionPolicy="Delete"),
         "spec.deletionPolicy",
@@ -172,13 +170,6 @@ BROKEN: list[tuple[object, str, str]] = [
         "must be array of length <= 32",
     ),
     (a_tenant_resource(stream={"replicas": 2}), "spec.stream.replicas", "must be one of 1, 3, 5"),
-    (
-        a_tenant_resource(credentials={"rotateEvery": "30d"}),
-        "spec.credentials.rotateEvery",
-        "rotateEvery must be a duration such as 720h",
-    ),
-    (a_tenant_resource(credentials={"rotateEvery": "59m"}), "spec.credentials.rotateEvery", ROTATION_RULE),
-    (a_tenant_resource(credentials={"rotateEvery": "8761h"}), "spec.credentials.rotateEvery", ROTATION_RULE),
     (_with(metadata={"name": "acme", "finalizers": "x"}), "metadata.finalizers", "must be array, got str"),
     (
         _with(metadata={"name": "acme", "deletionTimestamp": "yesterday"}),
@@ -275,7 +266,6 @@ _fields = (
     "query",
     "stream",
     "retention",
-    "credentials",
     "adopt",
 )
 

@@ -13,7 +13,6 @@ from audit_core.tenant import NAME_MAX_CHARS, RESERVED_NAMES
 from audit_operator.model.audittenant import AuditTenant, Spec
 from audit_operator.model.conditions import ConditionType
 from audit_operator.model.decoding import audit_tenant
-from audit_operator.model.duration import DURATION_PATTERN
 from audit_operator.model.invalid import InvalidResource
 from audit_operator.model.quantity import BYTES_PATTERN, RESOURCE_PATTERN, ByteQuantity, ResourceQuantity
 from tests.support.audittenant import a_tenant_resource
@@ -207,7 +206,6 @@ def test_forms_are_those_of_the_model() -> None:
     resources = spec["ingest"]["properties"]["resources"]["properties"]
     assert form(spec["stream"]["properties"]["maxBytes"]) == BYTES_PATTERN.replace("(?:", "(")
     assert form(resources["requests"]["additionalProperties"]) == RESOURCE_PATTERN.replace("(?:", "(")
-    assert form(spec["credentials"]["properties"]["rotateEvery"]) == DURATION_PATTERN
 
 
 def test_the_conditions_are_the_closed_list_and_those_that_are_set_are_explained() -> None:

@@ -112,10 +112,8 @@ def test_what_a_resource_sets_for_a_cluster_only_is_named() -> None:
         "acme",
         deletionPolicy="Delete",
         query={"autoscaling": {"maxReplicas": 3}},
-        credentials={"rotateEvery": "24h"},
     )
     assert cluster_only(scaled) == [
         "spec.deletionPolicy",
         "spec.query.autoscaling",
-        "spec.credentials.rotateEvery",
     ]

@@ -58,7 +58,6 @@ def test_the_namespace_comes_first_and_then_the_right_to_its_secrets() -> None:
         {"adopt": "a" * 16},
         {"retention": {"keep": "30d", "partitionBy": "day"}},
         {"stream": {"maxBytes": "1Gi", "replicas": 5}},
-        {"credentials": {"rotateEvery": "24h"}},
         {"query": {"concurrency": 2}},
         {"ingest": {"limits": {"eventsPerSecond": 10, "burst": 10}}},
     ],

@@ -18,7 +18,6 @@ CLUSTER_ONLY: Final = (
     "query.replicas",
     "query.autoscaling",
     "stream.replicas",
-    "credentials.rotateEvery",
 )
 """The fields that this machine accepts and does not serve: one process of each function, one server, kept logs."""
 

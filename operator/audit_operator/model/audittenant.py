@@ -17,14 +17,11 @@ from audit_core.partitions import PartitionBy
 from audit_core.projection import Limits as ProjectedLimits
 from audit_core.projection import State, TenantConfig
 from audit_core.tenant import Isolation
-from audit_operator.model.duration import duration_us
 from audit_operator.model.metadata import Metadata
 from audit_operator.model.quantity import ByteQuantity, ResourceQuantity
 
 API_VERSION: Final = "auditlog.dev/v1alpha1"
 KIND: Final = "AuditTenant"
-DEFAULT_ROTATE_EVERY: Final = "720h"
-"""The age at which credentials are replaced where nothing else is asked for, and in every pool."""
 
 Replicas = Annotated[int, msgspec.Meta(ge=0, le=100)]
 ScaledReplicas = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -103,12 +100,6 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     partition_by: PartitionBy | None = None
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """What the functions of a Dedicated tenant log in with: a new generation every so often."""
-
-    rotate_every: Annotated[str, msgspec.Meta(max_length=16)] = DEFAULT_ROTATE_EVERY
-
-
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """What is wanted. `adopt` takes the log of a removed tenant back when the tenant is made."""
 
@@ -120,7 +111,6 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     query: Query = Query()
     stream: Stream = Stream()
     retention: Retention = Retention()
-    credentials: Credentials = Credentials()
     adopt: Annotated[str, msgspec.Meta(max_length=16)] | None = None
 
 
@@ -152,11 +142,6 @@ class AuditTenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def stream_replicas(self) -> int | None:
         """The copies that are asked for of the tenant's own stream, None for the installation's."""
         return self.spec.stream.replicas
-
-    @property
-    def rotate_every_us(self) -> int:
-        """The age in microseconds at which credentials are replaced."""
-        return duration_us(self.spec.credentials.rotate_every)
 
     @property
     def retention_class(self) -> str | None:

@@ -11,7 +11,6 @@ from audit_core.tenant import POOL_RETENTION_CLASSES, Isolation, is_id, name_pro
 from audit_operator.model.audittenant import (
     AllowFrom,
     AuditTenant,
-    Credentials,
     DeletionPolicy,
     Ingest,
     Query,
@@ -19,14 +18,11 @@ from audit_operator.model.audittenant import (
     Spec,
     Stream,
 )
-from audit_operator.model.duration import HOUR_MICROSECONDS, duration_us
 from audit_operator.model.invalid import FieldProblem
 
 MIN_STREAM_BYTES: Final = 64 << 20
 """Enough frames for a writer to be away for a moment. Zero would mean to JetStream that there is no bound."""
 
-MIN_ROTATION_US: Final = HOUR_MICROSECONDS
-MAX_ROTATION_US: Final = 24 * 365 * HOUR_MICROSECONDS
 RESOURCE_NAMES: Final = ("cpu", "memory", "ephemeral-storage")
 
 _KEEP: Final = re.compile(r"[1-9][0-9]{0,4}d", re.ASCII)
@@ -57,7 +53,6 @@ def _broken(tenant: AuditTenant) -> Iterator[tuple[str, str]]:
         yield from _broken_resources(spec.ingest.resources)
     for index, source in enumerate(spec.ingest.allow_from):
         yield from _broken_source(f"spec.ingest.allowFrom[{index}]", source)
-    yield from _broken_rotation(spec.credentials.rotate_every)
     if tenant.is_pooled:
         yield from _broken_in_pool(tenant)
 
@@ -91,17 +86,6 @@ def _broken_source(path: str, source: AllowFrom) -> Iterator[tuple[str, str]]:
         yield f"{path}.namespace", "namespace must be the name of a namespace: a DNS label"
 
 
-def _broken_rotation(text: str) -> Iterator[tuple[str, str]]:
-    path = "spec.credentials.rotateEvery"
-    try:
-        every = duration_us(text)
-    except ValueError as error:
-        yield path, f"rotateEvery {error}"
-        return
-    if not MIN_ROTATION_US <= every <= MAX_ROTATION_US:
-        yield path, "rotateEvery must be between 1h and 8760h"
-
-
 def _is_network(text: str) -> bool:
     """Tell whether `text` is a network as the API server takes it: no mask, no zone, no IPv4 in IPv6's clothes."""
     try:
@@ -129,7 +113,7 @@ def _broken_in_pool(tenant: AuditTenant) -> Iterator[tuple[str, str]]:
         yield (
             "spec",
             (
-                "stream, retention.partitionBy, replicas, autoscaling, resources, allowFrom and credentials belong to"
+                "stream, retention.partitionBy, replicas, autoscaling, resources and allowFrom belong to"
                 " the pool: set them in the installation, or use isolation Dedicated"
             ),
         )
@@ -147,7 +131,6 @@ def _has_of_pool(spec: Spec) -> bool:
     return (
         spec.stream != Stream()
         or spec.retention.partition_by is not None
-        or spec.credentials != Credentials()
         or bool(spec.ingest.allow_from)
         or any(value is not None for value in of_cluster)
     )

@@ -98,6 +98,10 @@ generated: generate ## Check that the generated files are committed as they are 
 bench: .dev ## Measure against the ceilings of this machine (minutes; writes build/bench.json)
 	@exec $(PYTHON) -m tests.bench $(ARGUMENTS)
 
+.PHONY: bench-operator
+bench-operator: .dev ## Measure the operator with thousands of tenants (needs Go; many minutes; writes build/bench-operator.json)
+	@exec $(PYTHON) -m pytest tests/bench/operator_scale.py --timeout 0 --capture no -p no:cacheprovider $(ARGUMENTS)
+
 ##@ Dependencies
 
 .PHONY: lock

@@ -113,7 +113,7 @@ class Reconciler:
     ) -> None:
         """Let the functions in, once the shard is open: before, they could not get ready."""
         if await shard_offset(connection, shard.shard_id) is not None:
-            progress.changed(*await self.shards.credentials.hand_out(shard.shard_id, passwords))
+            progress.changed(*await self.shards.hand_out(shard.shard_id, passwords))
 
     def _stream_bytes(self, resource: AuditTenant) -> int:
         installation = self.shards.installation

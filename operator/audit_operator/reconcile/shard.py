@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_urlsafe
 from typing import Final
 
@@ -40,21 +40,28 @@ class ShardReconciler:
     cluster: Cluster
     credentials: Credentials
     clock: Clock
+    _made: dict[str, Passwords] = field(default_factory=dict, repr=False)
+    """Passwords on their way to whoever is handed them: tenants of one shard that are made at once share them."""
 
     async def provision(self, connection: Connection, wanted: Shard) -> tuple[Shard, Passwords]:
         """Make the shard's part of the database; return it as it is stored. Raises ShardDiffers.
 
         Passwords that nobody was handed are replaced, because nobody can know them.
         """
+        made = self._made.setdefault(wanted.shard_id, _passwords())
         known = await self.credentials.passwords(wanted.shard_id)
-        passwords = {
-            function: known.get(function) or token_urlsafe(PASSWORD_BYTES) for function in ROLE_FUNCTIONS
-        }
+        passwords = {function: known.get(function) or made[function] for function in ROLE_FUNCTIONS}
         rotate = passwords != known
         stored = await provision_shard(
             connection, wanted, passwords, now=self.clock(), rotate_passwords=rotate
         )
         return stored, passwords
+
+    async def hand_out(self, shard_id: str, passwords: Passwords) -> list[str]:
+        """Let the functions in; return what was written for it."""
+        written = await self.credentials.hand_out(shard_id, passwords)
+        self._made.pop(shard_id, None)  # who begins from here on finds them handed out
+        return written
 
     async def converge(
         self,
@@ -131,6 +138,10 @@ class ShardReconciler:
             (config_bucket(shard_id), self.installation.config_max_bytes),
             (watermark_bucket(shard_id), self.installation.watermark_max_bytes),
         )
+
+
+def _passwords() -> Passwords:
+    return {function: token_urlsafe(PASSWORD_BYTES) for function in ROLE_FUNCTIONS}
 
 
 async def _apply(

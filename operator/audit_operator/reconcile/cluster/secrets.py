@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from audit_operator.clients.kubernetes import Kubernetes
@@ -24,21 +24,28 @@ _PAUSE_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class SecretPlace:
-    """The Secrets of one namespace. Nothing is kept in memory but for the time of a call."""
+    """The Secrets of one namespace. What was read or written is `held` for as long as its owner wants; it asks once."""
 
     api: Kubernetes
     namespace: str
+    held: dict[str, Object | None] = field(default_factory=dict, repr=False)
 
     async def read(self, name: str) -> Object | None:
         """Return a Secret, None when there is none."""
-        return await _granted(lambda: self.api.find(Ref(SECRET, name, self.namespace)))
+        if name not in self.held:
+            found = await _granted(lambda: self.api.find(Ref(SECRET, name, self.namespace)))
+            self.held.setdefault(name, found)  # what was written meanwhile is newer
+        return self.held[name]
 
     async def write(self, manifest: Object) -> None:
         """Apply a Secret."""
-        await _granted(lambda: self.api.apply(manifest))
+        name = manifest["metadata"]["name"]
+        self.held.pop(name, None)
+        self.held[name] = await _granted(lambda: self.api.apply(manifest))
 
     async def delete(self, name: str) -> None:
         """Delete a Secret; one that is gone is no error."""
+        self.held.pop(name, None)
         await _granted(lambda: self.api.delete(Ref(SECRET, name, self.namespace)))
 
 

@@ -35,6 +35,7 @@ WRITER: Final = "writer"
 class Observed:
     """What one look found. `refusals`: what the API server refused, `trouble`: what ended provisioning early.
 
+    `trusted`: what lies outside the cluster was not looked at, because the status tells of it and is believed.
     `functions_in` is the namespace of the pods that serve the tenant, and `live` the objects there and of the tenant.
     """
 
@@ -47,6 +48,7 @@ class Observed:
     refusals: tuple[KubernetesError, ...] = ()
     paused: bool = False
     read_only: bool = False
+    trusted: bool = False
     endpoint: str = ""
     former: Mapping[str, Any] = field(default_factory=dict)
 
@@ -223,7 +225,7 @@ def _credentials(observed: Observed) -> Finding:
 
 def _not_looked(observed: Observed, kind: ConditionType) -> Finding:
     """Return what stands for a part that nobody looked at: where nothing may be changed, what was found before."""
-    if observed.paused or observed.read_only:
+    if observed.paused or observed.read_only or observed.trusted:
         for each in observed.former.get("conditions", ()):
             if each["type"] == kind.value and each["reason"] in Reason.__members__.values():
                 return Finding(

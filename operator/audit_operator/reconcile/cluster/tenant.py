@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +44,10 @@ FINALIZER: Final = "auditlog.dev/release"
 PAUSED: Final = "auditlog.dev/paused"
 _CALM: Final = ("Reconciling", "RollingOut")
 """Reasons for not being ready that pass by themselves."""
+_LEARNT: Final = frozenset({"tenantID", "stream", "database"})
+"""What a status holds once a tenant was provisioned."""
+TURN_SECONDS: Final = 0.1
+"""How far apart, on average, tenants that were ready before a start are looked at outside the cluster."""
 _JITTER: Final = 0.1
 _log = logging.getLogger(__name__)
 
@@ -71,6 +76,9 @@ class TenantLook:
     read_only: bool = False
     pooled_names: dict[str, str] = field(default_factory=dict)
     resources: dict[str, Object] = field(default_factory=dict)
+    monotonic: Callable[[], float] = time.monotonic
+    _due: dict[str, float] = field(default_factory=dict)
+    """When what lies outside the cluster is looked at first, of tenants that were ready before this process began."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def __call__(self, name: str) -> float | None:
@@ -78,6 +86,7 @@ class TenantLook:
         resource = self.resources.get(name)
         if resource is None:
             self.telemetry.forget(name)
+            self._due.pop(name, None)
             return None
         if "deletionTimestamp" in resource["metadata"]:
             return await self._end(name, resource)
@@ -94,18 +103,43 @@ class TenantLook:
             return self._resync()
         try:
             await self._hold(resource)
-            refusals, (converged, trouble) = await self._apply(tenant)
+            trusted = self._is_trusted(tenant, resource)
+            refusals, (converged, trouble) = await self._apply(tenant, trusted=trusted)
         except NotFound as gone:  # it was deleted while we looked; the watch tells the rest
             raise LookAgain(gone) from gone
         observed = self._observed(
-            tenant, resource, converged=converged, trouble=trouble, refusals=tuple(refusals)
+            tenant,
+            resource,
+            converged=converged,
+            trouble=trouble,
+            refusals=tuple(refusals),
+            trusted=trusted,
         )
         await self._tell(resource, observed)
         self.telemetry.looked(name, self._is_ready(name))
         troubles = [*refusals, *([trouble] if trouble else []), *(converged.troubles if converged else ())]
         if [each for each in troubles if not isinstance(each, InvalidResource)]:
             raise LookAgain(*troubles)
+        if trusted and converged is None:
+            return max(0.0, self._due[name] - self.monotonic())
         return self._resync()
+
+    def _is_trusted(self, tenant: AuditTenant, resource: Object) -> bool:
+        """Tell whether a tenant's status is believed for a while: it was ready before this process knew anything.
+
+        After a start all tenants are held against their objects at once; what lies outside the cluster is looked at in
+        turn, within the period in which it would have been looked at anyway.
+        """
+        status, name = resource.get("status", {}), tenant.name
+        if self.provisioning.known(name) is not None or self.read_only:
+            return False
+        if str(_first(status).get("status")) != "True" or not status.keys() >= _LEARNT:
+            return False
+        if status.get("observedGeneration") != tenant.metadata.generation:
+            return False
+        turns = min(self.resync_seconds, len(self.resources) * TURN_SECONDS)
+        due = self._due.setdefault(name, self.monotonic() + random.uniform(0, turns))  # noqa: S311 - no secret
+        return self.monotonic() < due
 
     async def _hold(self, resource: Object) -> None:
         """Have the resource wait for us when it is deleted, before anything is made for it."""
@@ -117,7 +151,7 @@ class TenantLook:
         metadata["finalizers"] = held["metadata"].get("finalizers", [])
 
     async def _apply(
-        self, tenant: AuditTenant
+        self, tenant: AuditTenant, *, trusted: bool
     ) -> tuple[list[KubernetesError], tuple[Converged | None, Exception | None]]:
         """Apply the objects and provision at the same time, but what provisioning stands on before it."""
         wanted = manifests(tenant, self.platform)
@@ -129,7 +163,9 @@ class TenantLook:
         if refusals:
             return refusals, (None, None)
         async with asyncio.TaskGroup() as group:
-            provisioned = group.create_task(self._provision(tenant), name=f"provision {tenant.name}")
+            provisioned = group.create_task(
+                self._provision(tenant, anew=bool(ground), trusted=trusted), name=f"provision {tenant.name}"
+            )
             for manifest in plan.apply:
                 if manifest not in ground:
                     group.create_task(self._apply_one(manifest, refusals))
@@ -159,9 +195,15 @@ class TenantLook:
         if self.read_only:
             _log.info("change_withheld verb=%s object=%s", verb, ref_of(what))
 
-    async def _provision(self, tenant: AuditTenant) -> tuple[Converged | None, Exception | None]:
-        if self.read_only:
+    async def _provision(
+        self, tenant: AuditTenant, *, anew: bool, trusted: bool
+    ) -> tuple[Converged | None, Exception | None]:
+        """Provision, unless that was done; `anew`: its namespace was not there, and so its Secrets are not."""
+        if self.read_only or (trusted and not anew):
             return None, None
+        sound = None if anew else self.provisioning.sound(tenant, within_seconds=self.resync_seconds / 2)
+        if sound is not None:
+            return sound, None
         try:
             return await self.provisioning.converge(tenant), None
         except TimeoutError as slow:  # NATS tells of its own; what is left is the database

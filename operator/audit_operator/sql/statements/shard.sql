@@ -2,10 +2,10 @@
 
 -- name: insert_shard
 -- Shard $1 of isolation $2, retention class $3 (NULL for a dedicated one), partitions by $4, epoch $5, made at $6.
--- A shard that is there stays as it is.
+-- A shard that is there stays as it is, whichever of its unique indexes is the first to tell.
 INSERT INTO control.shard (shard_id, isolation, retention_class, partition_by, epoch, created_at)
 VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (shard_id) DO NOTHING
+ON CONFLICT DO NOTHING
 
 -- name: shard
 -- The shard $1, unless it was dropped.

@@ -102,12 +102,14 @@ async def _run(settings: Settings, authority: Authority) -> None:
             read_only=settings.read_only,
         )
         shards = WorkQueue("shard", kept(look), concurrency=settings.concurrency, telemetry=queues)
+        tenants = WorkQueue(
+            "tenant", looked(look, shards), concurrency=settings.concurrency, telemetry=queues
+        )
+        provisioning.doubted = tenants.add
         operator = Operator(
             api=api,
             look=look,
-            tenants=WorkQueue(
-                "tenant", looked(look, shards), concurrency=settings.concurrency, telemetry=queues
-            ),
+            tenants=tenants,
             shards=shards,
             namespace=settings.namespace,
             has_routes=bool(settings.gateway_name),

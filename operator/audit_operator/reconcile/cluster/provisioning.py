@@ -48,6 +48,8 @@ class Provisioning:
     dsn: Dsn
     random: Random
     clock: Callable[[], float] = time.monotonic
+    doubted: Callable[[str], None] = lambda _name: None
+    """Told of each tenant that should be looked at, since its shard met trouble."""
     _known: dict[str, _Known] = field(default_factory=dict)
     _kept: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """Of each shard a tenant in whose place it is kept: its name, and whether it is pooled."""
@@ -108,10 +110,11 @@ class Provisioning:
         return converged
 
     def _doubt(self, shard_id: str) -> None:
-        """Have the next look at each tenant of a shard find out for itself."""
-        for name, known in self._known.items():
-            if known.converged.shard_id == shard_id:
+        """Have each tenant of a shard looked at that was believed to be sound, so that its status tells the trouble."""
+        for name, known in list(self._known.items()):
+            if known.converged.shard_id == shard_id and known.at > -math.inf:
                 self._known[name] = known._replace(at=-math.inf)
+                self.doubted(name)
 
     async def retire(self, name: str, *, pooled: bool) -> Converged | None:
         """Close the endpoint of a tenant; None when it was closed before or never opened."""

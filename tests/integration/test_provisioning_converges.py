@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 
 import msgspec
@@ -183,6 +184,16 @@ async def test_lost_credentials_are_replaced_and_work(provisioned: Provisioned) 
     assert (folder / "writer.dsn").read_text() != former
     for function in ("writer", "query"):
         async with connected((folder / f"{function}.dsn").read_text().strip()) as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_credentials_work_of_a_shard_whose_tenants_are_made_at_once(provisioned: Provisioned) -> None:
+    names = [f"globex-{number}" for number in range(8)]
+    made = await asyncio.gather(*(provisioned.reconciler.converge(a_pooled_tenant(name)) for name in names))
+    (shard_id,) = {each.shard_id for each in made}
+    for function in ("writer", "query"):
+        dsn = (provisioned.shards / shard_id / f"{function}.dsn").read_text().strip()
+        async with connected(dsn) as connection:
             assert await connection.fetchval("SELECT 1") == 1
 
 

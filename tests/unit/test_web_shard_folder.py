@@ -151,7 +151,7 @@ async def test_a_shard_whose_folder_goes_is_drained(
     await eventually(lambda: FIRST in served.serving)
     (tmp_path / FIRST / "ingest.creds").unlink()
     await eventually(lambda: served.known == frozenset())
-    assert opener.happened == ["a opened", "a drained"]
+    await eventually(lambda: opener.happened == ["a opened", "a drained"])
 
 
 async def test_a_shard_that_fails_is_opened_again_and_the_other_goes_on(
@@ -200,7 +200,7 @@ async def test_a_shard_whose_files_changed_is_replaced_and_the_former_ends_later
     assert (former.content, served.serving[FIRST].content) == ("first", "second")
     assert opener.happened == ["a opened", "a opened"]
     await eventually(lambda: len(opener.happened) == 3)
-    assert opener.happened == ["a opened", "a opened", "a drained"]
+    await eventually(lambda: opener.happened == ["a opened", "a opened", "a drained"])
     assert served.serving[FIRST] is opener.opened[1]
     assert (served.known, served.awaited()) == (frozenset({FIRST}), 0)
 
@@ -267,7 +267,7 @@ async def test_a_former_shard_that_fails_leaves_its_place_to_the_new_one_that_is
     await eventually(lambda: len(opener.opened) == 2)
     opener.opened[0].broken.set()
     await eventually(lambda: FIRST in served.serving and served.serving[FIRST].content == "second")
-    assert opener.happened == ["a opened", "a opened", "a drained"]
+    await eventually(lambda: opener.happened == ["a opened", "a opened", "a drained"])
 
 
 async def test_a_vital_task_that_ends_ends_the_process() -> None:
